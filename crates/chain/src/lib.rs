@@ -1,0 +1,15 @@
+//! The ground of the house: what a chain *is*, as pure data.
+//!
+//! Points, headers, the fork tree and its head, header state per block, the chain view that readers
+//! follow, block building, and the two formats that give bytes a meaning: `cardano` and `native`.
+//!
+//! It never calls another layer and never touches disk, time, randomness or a network: every function
+//! here is a pure function of its arguments, so that production and simulator judge alike.
+
+pub mod header;
+pub mod point;
+pub mod view;
+
+pub use header::{Block, Header};
+pub use point::{Hash, Height, Point, Position, Slot, Tip};
+pub use view::{Chunk, Cursor, Entry, View};

@@ -1,0 +1,3 @@
+//! The program `anabranch`.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The Node: one sans-IO core that routes between the layers.

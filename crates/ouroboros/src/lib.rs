@@ -1,0 +1,1 @@
+//! Cardano's node-to-node mini-protocols, both roles, byte-exact, without IO.

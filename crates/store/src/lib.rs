@@ -1,0 +1,1 @@
+//! Durable files: block log, headers file, index, fork tree. It decides nothing.
