@@ -8,8 +8,10 @@
 
 pub mod header;
 pub mod point;
+pub mod tree;
 pub mod view;
 
 pub use header::{Block, Header};
 pub use point::{Hash, Height, Point, Position, Slot, Tip};
+pub use tree::Tree;
 pub use view::{Chunk, Cursor, Entry, View};

@@ -1,0 +1,87 @@
+//! The writing side of the view: follows the fork tree's changes and publishes.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use minicbor::Encoder;
+
+use super::{Entry, MAX_RECENT, Orphans, View};
+use crate::tree::{Change, Settled, Tree};
+use crate::{Header, Point, Tip};
+
+/// Makes views. Every change of the tree must be shown to it before the next view is published.
+#[derive(Debug, Default)]
+pub struct Writer {
+    epoch: u64,
+    recent: VecDeque<Arc<Entry>>,
+    orphans: Arc<Orphans>,
+}
+
+impl Writer {
+    /// A writer that has seen nothing. `recent` are the newest blocks of the log, oldest first; it may be
+    /// empty, and readers at the irreversible tip then ask the log.
+    pub fn new(recent: impl IntoIterator<Item = Arc<Entry>>) -> Self {
+        let mut writer = Self::default();
+        recent.into_iter().for_each(|entry| writer.push_recent(entry));
+        writer
+    }
+
+    /// Takes note of a change of the tree.
+    pub fn on_change(&mut self, change: &Change) {
+        if change.is_move() && !(change.rolled_back.is_empty() && self.orphans.is_empty()) {
+            let orphans = Arc::make_mut(&mut self.orphans);
+            orphans.follow(change.ancestor, &change.rolled_back, &change.rolled_forward);
+        }
+    }
+
+    /// Takes note of blocks that became irreversible. They must be in the log before the next view is.
+    pub fn on_settled(&mut self, settled: &Settled) {
+        self.on_change(&settled.change);
+        settled.blocks.iter().for_each(|entry| self.push_recent(entry.clone()));
+    }
+
+    /// The view of the tree as it is now.
+    pub fn publish<S>(&mut self, tree: &Tree<S>) -> Arc<View> {
+        self.epoch += 1;
+        let root = tree.root();
+        let recent = self.recent.iter().cloned().collect();
+        let volatile = tree.chain().cloned().collect();
+        Arc::new(View::new(self.epoch, root.tip, root.settled, recent, volatile, self.orphans.clone()))
+    }
+
+    /// Panics where the writer's bounds or its parts do not hold together.
+    pub fn check_invariants(&self) {
+        self.orphans.check_invariants();
+        assert!(self.recent.len() <= MAX_RECENT, "recent blocks are bounded");
+        let gapless = self.recent.iter().zip(self.recent.iter().skip(1));
+        gapless.for_each(|(a, b)| assert_eq!(a.position.next(), b.position, "recent blocks have no gaps"));
+    }
+
+    fn push_recent(&mut self, entry: Arc<Entry>) {
+        if self.recent.len() == MAX_RECENT {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(entry);
+    }
+}
+
+/// `[point, height]`.
+pub(super) fn tip_suffix(tip: &Tip) -> Bytes {
+    let mut out = Encoder::new(Vec::with_capacity(64));
+    let done = out.array(2).and_then(|out| match tip.point {
+        Point::Origin => out.array(0),
+        Point::Block(slot, hash) => out.array(2)?.u64(slot.0)?.bytes(&hash.0),
+    });
+    done.and_then(|out| out.u64(tip.height.0)).expect("a Vec takes everything");
+    out.into_writer().into()
+}
+
+/// `[2, header, tip]`: chain-sync's RollForward.
+pub(super) fn tip_frame(header: &Header, tip_suffix: &[u8]) -> Bytes {
+    let mut frame = Vec::with_capacity(2 + header.wire.len() + tip_suffix.len());
+    frame.extend_from_slice(&[0x83, 0x02]);
+    frame.extend_from_slice(&header.wire);
+    frame.extend_from_slice(tip_suffix);
+    frame.into()
+}
