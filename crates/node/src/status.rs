@@ -1,0 +1,141 @@
+//! What an operator wants to know: one state with its reason and a hint, and each upstream's own.
+
+use std::time::Duration;
+
+use chain::{Point, Tip};
+use serde::Serialize;
+
+use crate::UpstreamId;
+use crate::violation::Closing;
+
+/// The node at one moment.
+#[derive(Debug, Clone)]
+pub struct Status {
+    /// What it is about.
+    pub state: State,
+    /// The irreversible tip, durable in the log.
+    pub irreversible: Tip,
+    /// How many blocks the log holds.
+    pub settled: u64,
+    /// The head.
+    pub head: Tip,
+    /// The best tip that a connected upstream states; a claim, not a fact.
+    pub best_claimed: Option<Tip>,
+    /// Headers above the irreversible tip, on all forks.
+    pub headers: usize,
+    /// Blocks above the irreversible tip, on all forks.
+    pub bodies: usize,
+    /// Headers whose checks are under way.
+    pub verifying: usize,
+    /// Checks that ran and passed, by kind.
+    pub checks: Checks,
+    /// Transactions that wait for a block of ours.
+    pub pool: usize,
+    /// Blocks made by this node since its start.
+    pub produced: u64,
+    /// Each configured upstream.
+    pub upstreams: Vec<Upstream>,
+}
+
+/// How many checks passed since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Checks {
+    /// Headers checked.
+    pub headers: u64,
+    /// Bodies checked.
+    pub bodies: u64,
+    /// KES or native signatures.
+    pub signatures: u64,
+    /// Operational certificates.
+    pub certificates: u64,
+    /// VRF proofs.
+    pub vrf: u64,
+    /// Headers whose VRF could not be checked because the epoch nonce was unknown.
+    pub nonce_unknown: u64,
+}
+
+/// What the node is about.
+#[derive(Debug, Clone, PartialEq)]
+pub enum State {
+    /// It has just been made.
+    Starting,
+    /// It follows and none of its upstreams is connected.
+    NoUpstreams,
+    /// It is behind the best claimed tip.
+    Syncing {
+        /// Of the way from the chain's start to the best claimed tip, by height.
+        percent: f64,
+        /// How long it will take at the pace since the start of this sync, once a pace is known.
+        left: Option<Duration>,
+    },
+    /// It has all that its upstreams state.
+    CaughtUp,
+    /// Upstreams are there and state more than we have, and yet nothing has come for a while.
+    Stalled {
+        /// Since then nothing has moved.
+        idle: Duration,
+    },
+    /// It makes blocks.
+    Producing,
+    /// A write failed: it accepts nothing more.
+    Failed {
+        /// The system's word for it.
+        error: String,
+    },
+}
+
+impl State {
+    /// One word for it, as in logs, metrics and JSON.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::NoUpstreams => "no upstreams",
+            Self::Syncing { .. } => "syncing",
+            Self::CaughtUp => "caught up",
+            Self::Stalled { .. } => "stalled",
+            Self::Producing => "producing",
+            Self::Failed { .. } => "failed",
+        }
+    }
+
+    /// What to do about it, where there is something to do.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::NoUpstreams => {
+                Some("no configured upstream answers: see each one's reason, its address and your firewall")
+            }
+            Self::Stalled { .. } => {
+                Some("upstreams state more blocks than they deliver: see each one's reason, or add another")
+            }
+            Self::Failed { .. } => {
+                Some("free or replace the disk, then start again; nothing acknowledged is lost")
+            }
+            Self::Starting | Self::Syncing { .. } | Self::CaughtUp | Self::Producing => None,
+        }
+    }
+}
+
+/// One upstream at one moment.
+#[derive(Debug, Clone)]
+pub struct Upstream {
+    /// Which.
+    pub id: UpstreamId,
+    /// What its connection is about: `waiting`, `connecting`, `locating`, `intersecting`, `trailing`, `following`.
+    pub phase: &'static str,
+    /// For how long it has been so.
+    pub phase_age: Duration,
+    /// The tip that it last stated.
+    pub tip: Option<Tip>,
+    /// The last header of it that we accepted.
+    pub at: Option<Point>,
+    /// How many headers it has sent that we accepted.
+    pub headers: u64,
+    /// How many bodies it has sent that we accepted.
+    pub bodies: u64,
+    /// Its round-trip time, once measured.
+    pub rtt: Option<Duration>,
+    /// Faults in a row.
+    pub faults: u32,
+    /// Why its last connection ended.
+    pub last_closing: Option<Closing>,
+}

@@ -1,0 +1,142 @@
+//! What an upstream did wrong, and what follows from it: the one place where faults become consequences.
+
+use std::time::Duration;
+
+use crate::format::{DecodeError, Reason};
+use chain::{Hash, Point};
+
+/// A fault of an upstream: what it sent cannot come from an honest server of our chain.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Violation {
+    /// A header that cannot be decoded.
+    #[error("undecodable header: {0}")]
+    HeaderUndecodable(DecodeError),
+    /// A header that does not fit to its parent or fails a check.
+    #[error("invalid header {id:.16}: {reason}")]
+    HeaderInvalid {
+        /// Which.
+        id: Hash,
+        /// What is wrong with it.
+        reason: Reason,
+    },
+    /// A header that does not follow the last one that this upstream announced.
+    #[error("header {id:.16} does not follow {last:.16}")]
+    HeaderUnlinked {
+        /// Which.
+        id: Hash,
+        /// Where the upstream stood.
+        last: Point,
+    },
+    /// A header whose slot has not begun.
+    #[error("header {id:.16} lies {ahead:?} in the future")]
+    HeaderFromTheFuture {
+        /// Which.
+        id: Hash,
+        /// How far.
+        ahead: Duration,
+    },
+    /// A header nobody asked for.
+    #[error("a header that was not asked for")]
+    HeaderUnasked,
+    /// A block that cannot be decoded.
+    #[error("undecodable block: {0}")]
+    BlockUndecodable(DecodeError),
+    /// A body that is not the one its header names, or breaks another rule of its format.
+    #[error("invalid block {id:.16}: {reason}")]
+    BlockInvalid {
+        /// Which.
+        id: Hash,
+        /// What is wrong with it.
+        reason: Reason,
+    },
+    /// A block other than the next of the range that was asked for.
+    #[error("block {id:.16} was not asked for")]
+    BlockUnasked {
+        /// Which.
+        id: Hash,
+    },
+    /// A range ended before all of its blocks had come.
+    #[error("a range ended {missing} blocks early")]
+    RangeShort {
+        /// How many are missing.
+        missing: usize,
+    },
+    /// An intersection at a point that was not among ours.
+    #[error("intersection at {at:.16}, which we did not offer")]
+    IntersectionUnknown {
+        /// What it said.
+        at: Point,
+    },
+    /// A roll-back to a point above the irreversible tip that it never announced.
+    #[error("roll-back to {to:.16}, which it never announced")]
+    RollBackUnknown {
+        /// Where to.
+        to: Point,
+    },
+}
+
+/// Why a connection ends or ended.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Cause {
+    /// It broke a rule that we checked.
+    #[error(transparent)]
+    Violation(#[from] Violation),
+    /// It broke the wire protocol, or the connection ended.
+    #[error("{0}")]
+    Closed(String),
+    /// It could not be reached.
+    #[error("cannot connect: {0}")]
+    Unreachable(String),
+    /// Its chain conflicts with what is irreversible here.
+    #[error("its chain conflicts with our irreversible block")]
+    Conflict,
+    /// It held up the blocks that everything else waits for.
+    #[error("it held up the next wanted block for {0:?}")]
+    Stalled(Duration),
+    /// It does not have blocks whose headers it announced.
+    #[error("it announced headers and has no blocks for them")]
+    NoBlocks,
+    /// It has nothing in common with our chain, not even the beginning.
+    #[error("no intersection, not even at the beginning: is it of the same network?")]
+    NoIntersection,
+    /// This node failed and accepts nothing more.
+    #[error("this node has stopped accepting")]
+    Failed,
+}
+
+/// The end of a connection with its consequence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Closing {
+    /// Why.
+    pub cause: Cause,
+    /// How long the upstream is left alone, jitter included.
+    pub cool_off: Duration,
+}
+
+/// The first and the longest pause after a cause; between them it doubles with each fault in a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pause {
+    /// After the first.
+    pub first: Duration,
+    /// At most.
+    pub longest: Duration,
+}
+
+/// A dead server is often a restarting one: as the link's dial back-off.
+const BACK_OFF: Pause = Pause { first: Duration::from_secs(1), longest: Duration::from_secs(300) };
+/// Slow now may be fine in a moment, but another try at once would stall us again. A guess.
+const SLOW: Pause = Pause { first: Duration::from_secs(10), longest: Duration::from_secs(300) };
+/// A liar costs us work with each connection, a few a day are cheap. A guess.
+const LIED: Pause = Pause { first: Duration::from_secs(60), longest: Duration::from_secs(3_600) };
+
+impl Cause {
+    /// The consequence.
+    pub fn pause(&self) -> Pause {
+        match self {
+            Self::Closed(_) | Self::Unreachable(_) => BACK_OFF,
+            Self::Stalled(_) | Self::NoBlocks => SLOW,
+            Self::Violation(_) | Self::Conflict | Self::NoIntersection => LIED,
+            Self::Failed => Pause { first: Duration::MAX, longest: Duration::MAX },
+        }
+    }
+}
