@@ -1,3 +1,94 @@
-//! Benchmarks, side by side with what a user would pick instead.
+//! Benchmarks, side by side in one run with what a user would pick instead.
+//!
+//! `bench NAME` starts each server and its load as processes of their own (this program again, under
+//! hidden names), so that their CPU and memory are counted apart. The load decodes every header and block
+//! that it gets. Beside ours run `bare`, a loop of system calls that does no work and is the floor, and
+//! `pallas`, a server as a user of `pallas-network` would write it.
 
-fn main() {}
+mod bare;
+mod data;
+mod load;
+mod pallas;
+mod process;
+mod report;
+mod wire;
+
+mod catchup;
+mod fanout;
+mod tip;
+
+use clap::{Parser, Subcommand};
+
+use crate::data::Source;
+
+/// Benchmarks, side by side with what a user would pick instead.
+#[derive(Parser)]
+#[command(name = "bench")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// Print one JSON object instead of a table.
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// 1,000 one-at-a-time followers; memory of 10,000 idle ones.
+    Fanout(fanout::Args),
+    /// One pipelining follower; block-fetch of small and of large blocks.
+    Catchup(catchup::Args),
+    /// From a new tip to the last of 4,000 waiting followers.
+    Tip(tip::Args),
+    /// A server under test (started by the benchmarks).
+    #[command(hide = true)]
+    Serve(Serve),
+    /// A load on a server (started by the benchmarks).
+    #[command(hide = true)]
+    Load(load::Args),
+}
+
+/// Which server a benchmark starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Kind {
+    /// A loop of system calls that does no work.
+    Bare,
+    /// A straightforward program on `pallas-network`'s `PeerServer`.
+    Pallas,
+}
+
+/// How a server under test is started.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Serve {
+    #[arg(value_enum)]
+    pub(crate) kind: Kind,
+    /// Which chain it serves.
+    #[arg(long, default_value = "preview")]
+    pub(crate) source: Source,
+    /// How many of the last blocks it keeps back, to publish one at each `swap`.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) hold_back: usize,
+    /// How many threads serve.
+    #[arg(long, default_value_t = 2)]
+    pub(crate) threads: usize,
+}
+
+fn main() -> anyhow::Result<()> {
+    let cli = Cli::parse();
+    let report = match &cli.command {
+        Command::Fanout(args) => fanout::run(args)?,
+        Command::Catchup(args) => catchup::run(args)?,
+        Command::Tip(args) => tip::run(args)?,
+        Command::Serve(serve) => return start(serve),
+        Command::Load(args) => return load::run(args),
+    };
+    report.print(cli.json);
+    Ok(())
+}
+
+fn start(serve: &Serve) -> anyhow::Result<()> {
+    match serve.kind {
+        Kind::Bare => bare::run(serve),
+        Kind::Pallas => pallas::run(serve),
+    }
+}

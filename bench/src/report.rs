@@ -1,0 +1,81 @@
+//! What every benchmark prints: one table, or one JSON object.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+/// The result of one benchmark.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    /// Which benchmark.
+    pub(crate) bench: &'static str,
+    /// What it measured.
+    pub(crate) rows: Vec<Row>,
+}
+
+/// One figure, with the same figure of the others under the same load.
+#[derive(Debug, Serialize)]
+pub(crate) struct Row {
+    /// What was measured; stable, for machines.
+    pub(crate) what: &'static str,
+    /// Its unit.
+    pub(crate) unit: &'static str,
+    /// Ours.
+    pub(crate) value: f64,
+    /// The others', by name.
+    pub(crate) beside: BTreeMap<&'static str, f64>,
+}
+
+impl Report {
+    /// A report without rows.
+    pub(crate) fn new(bench: &'static str) -> Self {
+        Self { bench, rows: Vec::new() }
+    }
+
+    /// Adds a row; `beside` holds the others' figures.
+    pub(crate) fn row(
+        &mut self,
+        what: &'static str,
+        unit: &'static str,
+        value: f64,
+        beside: &[(&'static str, f64)],
+    ) {
+        self.rows.push(Row { what, unit, value, beside: beside.iter().copied().collect() });
+    }
+
+    /// Prints the report to standard output.
+    pub(crate) fn print(&self, json: bool) {
+        if json {
+            println!("{}", serde_json::to_string(self).expect("a report has only names and numbers"));
+            return;
+        }
+        println!("{}", self.bench);
+        for row in &self.rows {
+            let mut line = format!("  {:<26} {:>14} {:<8}", row.what, shown(row.value), row.unit);
+            for (name, value) in &row.beside {
+                let ratio = row.value / value;
+                line.push_str(&format!("  {name} {} (ours is {ratio:.2} of it)", shown(*value)));
+            }
+            println!("{}", line.trim_end());
+        }
+    }
+}
+
+/// A number with as many decimals as it deserves and its thousands apart.
+fn shown(value: f64) -> String {
+    let decimals = match value.abs() {
+        v if v < 10.0 => 3,
+        v if v < 1_000.0 => 1,
+        _ => 0,
+    };
+    let text = format!("{value:.decimals$}");
+    let (whole, rest) = text.split_once('.').map_or((text.as_str(), None), |(w, r)| (w, Some(r)));
+    let mut grouped = String::new();
+    for (index, digit) in whole.chars().enumerate() {
+        if index > 0 && (whole.len() - index).is_multiple_of(3) && digit.is_ascii_digit() {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    rest.map_or(grouped.clone(), |rest| format!("{grouped}.{rest}"))
+}
