@@ -1,10 +1,9 @@
 //! The chains that the servers under test serve: real blocks of preview, or made ones.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::str::FromStr;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use pallas_crypto::hash::Hasher;
 
 use crate::wire::{self, Point};
@@ -66,7 +65,7 @@ pub(crate) struct Item {
 /// Reads or makes a chain.
 pub(crate) fn chain(source: Source) -> anyhow::Result<Vec<Item>> {
     match source {
-        Source::Preview => match preview_dir()? {
+        Source::Preview => match testdata::preview() {
             Some(dir) => preview(&dir),
             None => {
                 eprintln!(
@@ -77,41 +76,6 @@ pub(crate) fn chain(source: Source) -> anyhow::Result<Vec<Item>> {
         },
         Source::Made { blocks, bytes } => Ok(made(blocks, bytes)),
     }
-}
-
-/// The unpacked directory of preview's blocks, unpacking it below the target directory the first time.
-pub(crate) fn preview_dir() -> anyhow::Result<Option<PathBuf>> {
-    let root = std::env::var_os("ANABRANCH_DATA")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"), PathBuf::from);
-    let archive = root.join("cardano-preview/immutable-00000-00199.tar.xz");
-    if !archive.exists() {
-        return Ok(None);
-    }
-    let exe = std::env::current_exe()?;
-    let target = exe.parent().context("a program lies in a directory")?.join("bench-preview");
-    if !target.join("unpacked").exists() {
-        std::fs::create_dir_all(&target)?;
-        let done = Command::new("tar").arg("-xJf").arg(&archive).arg("-C").arg(&target).status()?;
-        ensure!(done.success(), "tar could not unpack {}", archive.display());
-        std::fs::write(target.join("unpacked"), [])?;
-    }
-    find_chunks(&target).map(Some)
-}
-
-/// The directory, at or below `dir`, that holds the chunk files.
-fn find_chunks(dir: &Path) -> anyhow::Result<PathBuf> {
-    if dir.join("00000.chunk").exists() {
-        return Ok(dir.to_path_buf());
-    }
-    for entry in std::fs::read_dir(dir)? {
-        let path = entry?.path();
-        if path.is_dir()
-            && let Ok(found) = find_chunks(&path)
-        {
-            return Ok(found);
-        }
-    }
-    anyhow::bail!("no chunk files below {}", dir.display())
 }
 
 fn preview(dir: &Path) -> anyhow::Result<Vec<Item>> {
