@@ -1,0 +1,27 @@
+//! Fuzz targets: one per decoder of bytes that a stranger or a damaged disk may have made.
+//!
+//! A target is a plain function that must neither panic nor break what it asserts, whatever the bytes, with seeds to
+//! start from. It runs in two ways: over fixed seeds with our own mutations, on stable, in CI ([`smoke`]); and
+//! for as long as one likes under cargo-fuzz (`cargo +nightly fuzz run NAME --features libfuzzer`), each through
+//! a program of three lines in `fuzz_targets/`.
+
+mod link_targets;
+pub mod smoke;
+
+/// One decoder under test.
+pub struct Target {
+    /// Its name, which is also its program's in `fuzz_targets/`.
+    pub name: &'static str,
+    /// Feeds it; panics when the decoder is wrong.
+    pub run: fn(&[u8]),
+    /// Well-formed inputs to mutate.
+    pub seeds: fn() -> Vec<Vec<u8>>,
+}
+
+/// All of them.
+pub const TARGETS: &[Target] = &[link_targets::SEGMENTS];
+
+/// The target of this name; panics where there is none.
+pub fn target(name: &str) -> &'static Target {
+    TARGETS.iter().find(|target| target.name == name).unwrap_or_else(|| panic!("no fuzz target named {name}"))
+}
