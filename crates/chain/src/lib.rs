@@ -6,11 +6,16 @@
 //! It never calls another layer and never touches disk, time, randomness or a network: every function
 //! here is a pure function of its arguments, so that production and simulator judge alike.
 
+pub mod cardano;
+pub mod codec;
+pub mod format;
 pub mod header;
 pub mod point;
 pub mod tree;
 pub mod view;
 
+pub use codec::DecodeError;
+pub use format::{Checks, Counts, Format, Reason, State};
 pub use header::{Block, Header};
 pub use point::{Hash, Height, Point, Position, Slot, Tip};
 pub use tree::Tree;
