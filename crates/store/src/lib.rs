@@ -1,1 +1,34 @@
-//! Durable files: block log, headers file, index, fork tree. It decides nothing.
+//! Durable files: block log, headers file, index, fork tree, snapshots; and the ways in and out of them.
+//!
+//! The files are drawn in `docs/store-format.md`. One [`Store`] writes, any number of [`Reader`]s read what is
+//! durable, over a [`files::Files`]: the disk, or a memory that loses and tears what was not synced.
+//! [`immutable`] reads the database of a Cardano node, [`verify`] checks everything, [`export`] writes blocks
+//! out again.
+//!
+//! It decides nothing: which blocks are kept, and which are irreversible, its callers say.
+//!
+//! **Invariant:** nothing is acknowledged before it is durable, and nothing is handed out whose checksum was
+//! not compared.
+
+mod cache;
+pub mod config;
+pub mod error;
+pub mod files;
+mod forks;
+pub mod index;
+mod log;
+pub mod meta;
+mod mirror;
+pub mod reader;
+pub mod recovery;
+pub mod segment;
+pub mod snapshot;
+mod store;
+
+pub use config::{Config, Scan};
+pub use error::{Damage, Error};
+pub use files::{File, Files};
+pub use meta::{Identity, identity};
+pub use reader::{Reader, Run};
+pub use recovery::{Cut, Recovered};
+pub use store::Store;

@@ -1,0 +1,471 @@
+//! A file system in memory that forgets: for tests and the simulator.
+//!
+//! It keeps, beside what a reader sees, what is durable, and the changes between the two. A [`Files::crash`]
+//! hands out a new file system holding the durable part and of each later change all, nothing or pieces,
+//! drawn from the seed. Reordering is allowed within a file and between files; the names of one directory
+//! change in order, as on a journaling file system, but any number of the last changes may be missing.
+//!
+//! A [`Fault`] makes one operation fail, or it and all that follow (the power is gone).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::{Access, LockError};
+
+/// Torn writes survive in pieces of this size; smaller than any real sector, hence worse.
+const PIECE_BYTES: usize = 64;
+
+/// When and how operations begin to fail. Only operations that change something are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fault {
+    /// The number of the first operation that fails; the first of all has number 0.
+    pub at: u64,
+    /// Whether all that follow fail too: what a process sees of a power cut.
+    pub lasting: bool,
+}
+
+/// A file system in memory. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Files {
+    disk: Arc<Mutex<Disk>>,
+}
+
+#[derive(Debug, Default)]
+struct Disk {
+    inodes: Vec<Inode>,
+    now: Names,
+    durable: Names,
+    /// Changes of names that no `sync_dir` has covered yet, oldest first, each with its directory.
+    pending: Vec<(String, NameChange)>,
+    locked: BTreeSet<String>,
+    ops: u64,
+    fault: Option<Fault>,
+    random: Random,
+}
+
+#[derive(Debug, Default, Clone)]
+struct Names {
+    files: BTreeMap<String, usize>,
+    dirs: BTreeSet<String>,
+}
+
+#[derive(Debug, Clone)]
+enum NameChange {
+    Link(String, usize),
+    Unlink(String),
+    Rename(String, String),
+    Dir(String),
+}
+
+#[derive(Debug, Default, Clone)]
+struct Inode {
+    data: Vec<u8>,
+    durable: Vec<u8>,
+    pending: Vec<Change>,
+}
+
+#[derive(Debug, Clone)]
+enum Change {
+    Write { offset: usize, data: Vec<u8> },
+    Resize(usize),
+}
+
+impl Files {
+    /// An empty file system; the seed decides what crashes leave.
+    pub fn new(seed: u64) -> Self {
+        let disk = Disk { random: Random(seed), ..Disk::default() };
+        Self { disk: Arc::new(Mutex::new(disk)) }
+    }
+
+    /// What is there after the power failed now. This file system lives on, for further draws.
+    pub fn crash(&self) -> Self {
+        let mut disk = self.lock_disk();
+        let mut random = Random(disk.random.next());
+        let mut names = disk.durable.clone();
+        // Of each directory's changes a prefix survives.
+        let dirs: BTreeSet<String> = disk.pending.iter().map(|(dir, _)| dir.clone()).collect();
+        for dir in dirs {
+            let changes = disk.pending.iter().filter(|(of, _)| *of == dir);
+            let kept = random.below(changes.clone().count() as u64 + 1) as usize;
+            changes.take(kept).for_each(|(_, change)| names.apply(change));
+        }
+        names.drop_homeless();
+        let inodes = disk.inodes.iter().map(|inode| inode.after_crash(&mut random)).collect();
+        let disk = Disk { inodes, now: names.clone(), durable: names, random, ..Disk::default() };
+        Self { disk: Arc::new(Mutex::new(disk)) }
+    }
+
+    /// A deep copy in which everything written so far is durable.
+    pub fn copy(&self) -> Self {
+        let mut disk = self.lock_disk();
+        let settle = |inode: &Inode| Inode {
+            data: inode.data.clone(),
+            durable: inode.data.clone(),
+            pending: Vec::new(),
+        };
+        let inodes = disk.inodes.iter().map(settle).collect();
+        let random = Random(disk.random.next());
+        let (now, durable) = (disk.now.clone(), disk.now.clone());
+        Self { disk: Arc::new(Mutex::new(Disk { inodes, now, durable, random, ..Disk::default() })) }
+    }
+
+    /// Makes operations fail from now on as the fault says; `None` ends it.
+    pub fn set_fault(&self, fault: Option<Fault>) {
+        self.lock_disk().fault = fault;
+    }
+
+    /// How many operations that change something were asked for so far.
+    pub fn ops(&self) -> u64 {
+        self.lock_disk().ops
+    }
+
+    /// The names of all files, sorted.
+    pub fn paths(&self) -> Vec<String> {
+        self.lock_disk().now.files.keys().cloned().collect()
+    }
+
+    /// Damages a file behind the back of whoever has it open: the change is durable at once.
+    /// Returns whether there is such a file.
+    pub fn edit(&self, path: &str, change: impl FnOnce(&mut Vec<u8>)) -> bool {
+        let mut disk = self.lock_disk();
+        let Some(&id) = disk.now.files.get(path) else { return false };
+        let inode = &mut disk.inodes[id];
+        change(&mut inode.data);
+        inode.durable = inode.data.clone();
+        inode.pending.clear();
+        true
+    }
+
+    fn lock_disk(&self) -> MutexGuard<'_, Disk> {
+        // A test that panicked with the lock held changes nothing about the bytes.
+        self.disk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An open file; stays usable after its name is gone.
+#[derive(Debug)]
+pub struct File {
+    files: Files,
+    id: usize,
+    access: Access,
+}
+
+/// Holds a path locked.
+#[derive(Debug)]
+pub struct Lock {
+    files: Files,
+    path: String,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        self.files.lock_disk().locked.remove(&self.path);
+    }
+}
+
+impl super::Files for Files {
+    type File = File;
+    type Lock = Lock;
+
+    fn open(&self, path: &str, access: Access) -> io::Result<File> {
+        let id = self.lock_disk().now.find(path)?;
+        Ok(File { files: self.clone(), id, access })
+    }
+
+    fn create(&self, path: &str) -> io::Result<File> {
+        let mut disk = self.lock_disk();
+        disk.count_op()?;
+        disk.now.check_dir(parent(path))?;
+        let id = match disk.now.files.get(path) {
+            Some(&id) => {
+                disk.inodes[id].change(Change::Resize(0));
+                id
+            }
+            None => {
+                disk.inodes.push(Inode::default());
+                let id = disk.inodes.len() - 1;
+                disk.change_name(parent(path), NameChange::Link(path.to_owned(), id));
+                id
+            }
+        };
+        Ok(File { files: self.clone(), id, access: Access::Write })
+    }
+
+    fn create_dir(&self, path: &str) -> io::Result<()> {
+        let mut disk = self.lock_disk();
+        disk.count_op()?;
+        let mut end = 0;
+        for part in path.split('/').filter(|part| !part.is_empty()) {
+            end += part.len() + usize::from(end > 0);
+            let dir = &path[..end];
+            if !disk.now.dirs.contains(dir) {
+                disk.change_name(parent(dir), NameChange::Dir(dir.to_owned()));
+            }
+        }
+        Ok(())
+    }
+
+    fn list(&self, dir: &str) -> io::Result<Vec<String>> {
+        let disk = self.lock_disk();
+        let name = |path: &String| path.rsplit('/').next().unwrap_or_default().to_owned();
+        let files = disk.now.files.keys().filter(|path| parent(path) == dir).map(name);
+        let dirs = disk.now.dirs.iter().filter(|path| parent(path) == dir).map(name);
+        let mut names: Vec<String> = files.chain(dirs).collect();
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let mut disk = self.lock_disk();
+        disk.count_op()?;
+        assert_eq!(parent(from), parent(to), "a rename stays in its directory");
+        disk.now.find(from)?;
+        disk.change_name(parent(from), NameChange::Rename(from.to_owned(), to.to_owned()));
+        Ok(())
+    }
+
+    fn remove(&self, path: &str) -> io::Result<()> {
+        let mut disk = self.lock_disk();
+        disk.count_op()?;
+        disk.now.find(path)?;
+        disk.change_name(parent(path), NameChange::Unlink(path.to_owned()));
+        Ok(())
+    }
+
+    fn sync_dir(&self, dir: &str) -> io::Result<()> {
+        let mut disk = self.lock_disk();
+        disk.count_op()?;
+        let pending = std::mem::take(&mut disk.pending);
+        for (of, change) in pending {
+            if of == dir {
+                disk.durable.apply(&change);
+            } else {
+                disk.pending.push((of, change));
+            }
+        }
+        Ok(())
+    }
+
+    fn lock(&self, path: &str) -> Result<Lock, LockError> {
+        match self.lock_disk().locked.insert(path.to_owned()) {
+            true => Ok(Lock { files: self.clone(), path: path.to_owned() }),
+            false => Err(LockError::Busy { pid: None }),
+        }
+    }
+
+    fn show(&self, path: &str) -> String {
+        format!("memory:{path}")
+    }
+}
+
+impl File {
+    fn with<T>(&self, change: impl FnOnce(&mut Disk, usize) -> io::Result<T>) -> io::Result<T> {
+        change(&mut self.files.lock_disk(), self.id)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Disk, usize) -> io::Result<()>) -> io::Result<()> {
+        if self.access == Access::Read {
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, "opened for reading"));
+        }
+        self.with(change)
+    }
+}
+
+impl super::File for File {
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        self.with(|disk, id| {
+            let start = usize::try_from(offset).map_err(io::Error::other)?;
+            let end = start.checked_add(buf.len());
+            let found = end.and_then(|end| disk.inodes[id].data.get(start..end));
+            buf.copy_from_slice(found.ok_or(io::ErrorKind::UnexpectedEof)?);
+            Ok(())
+        })
+    }
+
+    fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.change(|disk, id| {
+            let offset = usize::try_from(offset).map_err(io::Error::other)?;
+            let counted = disk.count_op();
+            // A write that fails may have written a part.
+            let len = match counted {
+                Ok(()) => data.len(),
+                Err(_) => disk.random.below(data.len() as u64 + 1) as usize,
+            };
+            disk.inodes[id].change(Change::Write { offset, data: data[..len].to_vec() });
+            counted
+        })
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        self.with(|disk, id| Ok(disk.inodes[id].data.len() as u64))
+    }
+
+    fn truncate(&self, len: u64) -> io::Result<()> {
+        self.change(|disk, id| {
+            disk.count_op()?;
+            disk.inodes[id].change(Change::Resize(usize::try_from(len).map_err(io::Error::other)?));
+            Ok(())
+        })
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.change(|disk, id| {
+            if let Err(error) = disk.count_op() {
+                // What a failed sync could not write is dropped: a later one would not write it either.
+                let mut random = Random(disk.random.next());
+                let inode = &mut disk.inodes[id];
+                inode.durable = inode.after_crash(&mut random).durable;
+                inode.pending.clear();
+                return Err(error);
+            }
+            disk.inodes[id].sync();
+            Ok(())
+        })
+    }
+
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        if len <= self.len()? { Ok(()) } else { self.truncate(len) }
+    }
+}
+
+impl Disk {
+    fn count_op(&mut self) -> io::Result<()> {
+        let op = self.ops;
+        self.ops += 1;
+        match self.fault {
+            Some(fault) if op == fault.at || (fault.lasting && op > fault.at) => {
+                Err(io::Error::other(format!("injected fault at operation {op}")))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn change_name(&mut self, dir: &str, change: NameChange) {
+        self.now.apply(&change);
+        self.pending.push((dir.to_owned(), change));
+    }
+}
+
+impl Names {
+    fn find(&self, path: &str) -> io::Result<usize> {
+        self.files.get(path).copied().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn check_dir(&self, dir: &str) -> io::Result<()> {
+        let there = dir.is_empty() || self.dirs.contains(dir);
+        if there { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) }
+    }
+
+    fn apply(&mut self, change: &NameChange) {
+        match change {
+            NameChange::Link(path, id) => {
+                self.files.insert(path.clone(), *id);
+            }
+            NameChange::Unlink(path) => {
+                self.files.remove(path);
+            }
+            NameChange::Rename(from, to) => {
+                if let Some(id) = self.files.remove(from) {
+                    self.files.insert(to.clone(), id);
+                }
+            }
+            NameChange::Dir(path) => {
+                self.dirs.insert(path.clone());
+            }
+        }
+    }
+
+    /// Files whose directory did not survive are gone with it.
+    fn drop_homeless(&mut self) {
+        let dirs = &self.dirs;
+        let has_home = |path: &str| {
+            let mut dir = parent(path);
+            while !dir.is_empty() {
+                if !dirs.contains(dir) {
+                    return false;
+                }
+                dir = parent(dir);
+            }
+            true
+        };
+        self.files.retain(|path, _| has_home(path));
+    }
+}
+
+impl Inode {
+    fn change(&mut self, change: Change) {
+        change.apply(&mut self.data);
+        self.pending.push(change);
+    }
+
+    fn sync(&mut self) {
+        for change in self.pending.drain(..) {
+            change.apply(&mut self.durable);
+        }
+    }
+
+    fn after_crash(&self, random: &mut Random) -> Self {
+        let mut durable = self.durable.clone();
+        for change in &self.pending {
+            match random.below(3) {
+                0 => {}
+                1 => change.apply(&mut durable),
+                _ => change.apply_torn(&mut durable, random),
+            }
+        }
+        Self { data: durable.clone(), durable, pending: Vec::new() }
+    }
+}
+
+impl Change {
+    fn apply(&self, to: &mut Vec<u8>) {
+        match self {
+            Self::Write { offset, data } => put(to, *offset, data),
+            Self::Resize(len) => to.resize(*len, 0),
+        }
+    }
+
+    fn apply_torn(&self, to: &mut Vec<u8>, random: &mut Random) {
+        let Self::Write { offset, data } = self else { return };
+        if random.below(2) == 0 {
+            let len = random.below(data.len() as u64 + 1) as usize;
+            return put(to, *offset, &data[..len]);
+        }
+        for (index, piece) in data.chunks(PIECE_BYTES).enumerate() {
+            if random.below(2) == 0 {
+                put(to, offset + index * PIECE_BYTES, piece);
+            }
+        }
+    }
+}
+
+fn put(to: &mut Vec<u8>, offset: usize, data: &[u8]) {
+    let end = offset + data.len();
+    if to.len() < end {
+        to.resize(end, 0);
+    }
+    to[offset..end].copy_from_slice(data);
+}
+
+fn parent(path: &str) -> &str {
+    path.rsplit_once('/').map_or("", |(dir, _)| dir)
+}
+
+/// SplitMix64: enough to draw what a crash leaves, and one line.
+#[derive(Debug, Default, Clone)]
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn below(&mut self, end: u64) -> u64 {
+        self.next() % end
+    }
+}

@@ -1,0 +1,153 @@
+//! The blocks above the irreversible tip, of every fork: segments that roll, and go away when they are old.
+//!
+//! **Invariant:** a segment is removed only when all of its blocks are older than the irreversible tip, and
+//! the tip is durable in the log.
+
+use std::collections::BTreeMap;
+
+use chain::{Block, Format, Hash, Slot};
+
+use crate::config::Config;
+use crate::error::{Context as _, Damage, Error};
+use crate::files::Files;
+use crate::recovery::Cut;
+use crate::segment::{Header, Kind, Scan, Writer};
+
+/// The fork segments, open for writing.
+#[derive(Debug)]
+pub(crate) struct Forks<F: Files> {
+    files: F,
+    segment_bytes: u32,
+    /// The segments that are there and the youngest slot in each; the last is the one written to.
+    segments: BTreeMap<u32, Slot>,
+    writer: Option<Writer<F>>,
+}
+
+impl<F: Files> Forks<F> {
+    /// Reads what is there. Blocks come back as they were put, whole ones only.
+    pub(crate) fn recover(
+        files: &F,
+        config: &Config,
+        format: &Format,
+        cuts: &mut Vec<Cut>,
+    ) -> Result<(Self, Vec<Block>), Error> {
+        let mut forks = Self {
+            files: files.clone(),
+            segment_bytes: config.fork_segment_bytes,
+            segments: BTreeMap::new(),
+            writer: None,
+        };
+        let mut blocks = Vec::new();
+        let numbers = Kind::Forks.list(files)?;
+        for number in &numbers {
+            let last = Some(number) == numbers.last();
+            forks.recover_segment(format, *number, last, &mut blocks, cuts)?;
+        }
+        Ok((forks, blocks))
+    }
+
+    fn recover_segment(
+        &mut self,
+        format: &Format,
+        number: u32,
+        last: bool,
+        blocks: &mut Vec<Block>,
+        cuts: &mut Vec<Cut>,
+    ) -> Result<(), Error> {
+        let (header, mut scan) = Scan::open(&self.files, Kind::Forks, number)?;
+        let Some(header) = header else {
+            // Nothing was put before the header was durable; if there is something, it was damaged later.
+            Cut::note(cuts, &scan, 0, Some(Damage::SegmentHeader))?;
+            return self.remove(number);
+        };
+        let mut youngest = Slot(0);
+        let mut undecoded = None;
+        while let Some((offset, raw)) = scan.next()? {
+            match format.block(&raw) {
+                Ok(block) => {
+                    youngest = youngest.max(block.header.slot);
+                    blocks.push(block);
+                }
+                Err(error) => {
+                    undecoded = Some((offset, Damage::Block { reason: error.to_string() }));
+                    break;
+                }
+            }
+        }
+        let end = scan.end();
+        let (offset, damage) = match undecoded {
+            Some((offset, damage)) => (offset, Some(damage)),
+            None => (end.offset, end.damage),
+        };
+        Cut::note(cuts, &scan, offset, damage)?;
+        self.segments.insert(number, youngest);
+        if last {
+            self.writer = Some(Writer::resume(&self.files, header, offset, self.segment_bytes)?);
+        }
+        Ok(())
+    }
+
+    /// Appends a block.
+    pub(crate) fn put(&mut self, block: &Block) -> Result<(), Error> {
+        let fits = self.writer.as_ref().is_some_and(|writer| writer.fits(&block.raw, self.segment_bytes));
+        if !fits {
+            self.roll()?;
+        }
+        let writer = self.writer.as_mut().expect("a segment was just begun");
+        writer.append(&block.raw)?;
+        let youngest = self.segments.entry(writer.header().number).or_default();
+        *youngest = block.header.slot.max(*youngest);
+        Ok(())
+    }
+
+    /// Makes what was put durable.
+    pub(crate) fn sync(&mut self) -> Result<(), Error> {
+        self.writer.as_mut().map_or(Ok(()), Writer::sync)
+    }
+
+    /// Removes segments in which every block is older than the irreversible tip's slot. An equal slot stays:
+    /// the child of a boundary block has it.
+    pub(crate) fn release(&mut self, irreversible: Slot) -> Result<(), Error> {
+        let current = self.writer.as_ref().map(|writer| writer.header().number);
+        let old = |(number, youngest): (&u32, &Slot)| {
+            (*youngest < irreversible && Some(*number) != current).then_some(*number)
+        };
+        let numbers: Vec<u32> = self.segments.iter().filter_map(old).collect();
+        numbers.into_iter().try_for_each(|number| self.remove(number))
+    }
+
+    fn roll(&mut self) -> Result<(), Error> {
+        if let Some(mut writer) = self.writer.take() {
+            writer.seal()?;
+        }
+        let number = self.segments.last_key_value().map_or(0, |(number, _)| number + 1);
+        let header = Header { kind: Kind::Forks, number, first: 0 };
+        self.writer = Some(Writer::create(&self.files, header, self.segment_bytes)?);
+        self.segments.insert(number, Slot(0));
+        Ok(())
+    }
+
+    fn remove(&mut self, number: u32) -> Result<(), Error> {
+        let path = Kind::Forks.path(number);
+        self.files.remove(&path).context("remove", || self.files.show(&path))?;
+        self.segments.remove(&number);
+        Ok(())
+    }
+}
+
+/// Those of the blocks that descend from `root`, each once, parents first.
+pub(crate) fn descendants(root: Option<Hash>, blocks: Vec<Block>) -> Vec<Block> {
+    let mut children: BTreeMap<Option<Hash>, BTreeMap<Hash, Block>> = BTreeMap::new();
+    for block in blocks {
+        children.entry(block.header.prev).or_default().insert(block.header.id, block);
+    }
+    let mut found: Vec<Block> = Vec::new();
+    found.extend(children.remove(&root).into_iter().flat_map(BTreeMap::into_values));
+    let mut at = 0;
+    while at < found.len() {
+        let id = Some(found[at].header.id);
+        found.extend(children.remove(&id).into_iter().flat_map(BTreeMap::into_values));
+        at += 1;
+    }
+    found
+}

@@ -1,0 +1,100 @@
+//! `meta.toml` and the lock: whose data directory this is, and who uses it.
+
+use std::fmt;
+use std::io;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Context as _, Error};
+use crate::files::{self, Files, LockError};
+
+/// The version of the files, drawn in `docs/store-format.md`.
+pub const VERSION: u32 = 1;
+
+const LOCK: &str = "lock";
+const META: &str = "meta.toml";
+/// A `meta.toml` is a few lines.
+const MAX_META_BYTES: u64 = 4_096;
+
+/// Which chain a data directory holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The format of its blocks: `cardano` or `native`.
+    pub format: String,
+    /// The name of the network, for people; not compared.
+    pub network: String,
+    /// The network magic.
+    pub magic: u64,
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the chain `{}` (format {}, magic {})", self.network, self.format, self.magic)
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Meta {
+    version: u32,
+    format: String,
+    network: String,
+    magic: u64,
+}
+
+/// Makes the directory if there is none, and locks it.
+pub(crate) fn lock<F: Files>(files: &F) -> Result<F::Lock, Error> {
+    refuse_foreign(files)?;
+    files.create_dir("").context("create", || files.show(""))?;
+    files.lock(LOCK).map_err(|error| match error {
+        LockError::Busy { pid } => Error::InUse { dir: files.show(""), pid },
+        LockError::Io(source) => Error::Io { action: "lock", path: files.show(LOCK), source },
+    })
+}
+
+/// Compares `meta.toml` with what is wanted, or writes it into a new directory.
+pub(crate) fn check<F: Files>(files: &F, wanted: &Identity) -> Result<(), Error> {
+    let Some(meta) = load(files)? else {
+        let meta = Meta {
+            version: VERSION,
+            format: wanted.format.clone(),
+            network: wanted.network.clone(),
+            magic: wanted.magic,
+        };
+        let text = toml::to_string(&meta).expect("four plain fields are always TOML");
+        return files::replace(files, "", META, text.as_bytes()).context("write", || files.show(META));
+    };
+    if meta.version != VERSION {
+        return Err(Error::Version { path: files.show(META), found: meta.version, known: VERSION });
+    }
+    if meta.format != wanted.format || meta.magic != wanted.magic {
+        let found = Identity { format: meta.format, network: meta.network, magic: meta.magic };
+        return Err(Error::OtherNetwork { dir: files.show(""), found, wanted: wanted.clone() });
+    }
+    Ok(())
+}
+
+/// Which chain the directory holds; `None` where no store was made yet. Takes no lock.
+pub fn identity<F: Files>(files: &F) -> Result<Option<Identity>, Error> {
+    Ok(load(files)?.map(|meta| Identity { format: meta.format, network: meta.network, magic: meta.magic }))
+}
+
+fn load<F: Files>(files: &F) -> Result<Option<Meta>, Error> {
+    let path = || files.show(META);
+    let bytes = match files::read_all(files, META, MAX_META_BYTES) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other.context("read", path)?,
+    };
+    let damaged = |reason: String| Error::Meta { path: path(), reason };
+    let text = String::from_utf8(bytes).map_err(|error| damaged(error.to_string()))?;
+    toml::from_str(&text).map(Some).map_err(|error| damaged(error.message().to_owned()))
+}
+
+/// Nothing is written into a directory that holds something and is not ours.
+fn refuse_foreign<F: Files>(files: &F) -> Result<(), Error> {
+    let names = files.list("").context("list", || files.show(""))?;
+    // What a first start that was cut short may have left.
+    let ours = |name: &String| name == LOCK || name == "meta.toml.new";
+    let known = names.iter().any(|name| name == META);
+    if known || names.iter().all(ours) { Ok(()) } else { Err(Error::NotADataDir { dir: files.show("") }) }
+}

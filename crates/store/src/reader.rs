@@ -1,0 +1,274 @@
+//! Reading the settled chain, beside the writer and by any number of threads.
+//!
+//! A reader sees the durable blocks only: the watermark moves when a sync is done. Every byte it hands out
+//! was compared with its checksum. History is searched on disk; only chunks and open segments are cached.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use chain::{Chunk, Point, Position, Tip, view::ChunkEntry};
+
+use crate::cache::Cache;
+use crate::config::Config;
+use crate::error::{Context as _, Damage, Error};
+use crate::files::{Access, File as _, Files, disk};
+use crate::index::{self, Entry, HEADERS, INDEX};
+use crate::segment::{self, Kind, RECORD_HEADER_BYTES, Record};
+
+/// Headers in a chunk.
+pub const CHUNK_HEADERS: u64 = 256;
+/// Blocks in one run at most: it bounds what a run reads of the index.
+const MAX_RUN_BLOCKS: usize = 1_024;
+
+/// Reads the settled chain. Clones share the caches.
+#[derive(Debug)]
+pub struct Reader<F: Files = disk::Files> {
+    shared: Arc<Shared<F>>,
+}
+
+impl<F: Files> Clone for Reader<F> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared) }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Shared<F: Files> {
+    files: F,
+    index: F::File,
+    headers: F::File,
+    /// How many blocks are settled and durable.
+    settled: AtomicU64,
+    chunks: Cache<Chunk>,
+    segments: Cache<F::File>,
+}
+
+/// Consecutive blocks, read at once.
+#[derive(Debug, Clone)]
+pub struct Run {
+    first: Position,
+    bytes: Bytes,
+    /// Where each block lies in `bytes`.
+    blocks: Vec<(usize, usize)>,
+}
+
+impl Run {
+    /// The position of the first block.
+    pub fn first(&self) -> Position {
+        self.first
+    }
+
+    /// The position after the last block.
+    pub fn next(&self) -> Position {
+        Position(self.first.0 + self.blocks.len() as u64)
+    }
+
+    /// How many blocks there are: at least one.
+    pub fn count(&self) -> usize {
+        self.blocks.len()
+    }
+
+    /// The blocks as they were stored, `[era, block]`, sharing the bytes that were read.
+    pub fn blocks(&self) -> impl ExactSizeIterator<Item = Bytes> + '_ {
+        self.blocks.iter().map(|(start, end)| self.bytes.slice(*start..*end))
+    }
+}
+
+impl<F: Files> Reader<F> {
+    pub(crate) fn open(files: &F, config: &Config, settled: u64) -> Result<Self, Error> {
+        let open = |path: &str| files.open(path, Access::Read).context("open", || files.show(path));
+        let shared = Shared {
+            files: files.clone(),
+            index: open(INDEX)?,
+            headers: open(HEADERS)?,
+            settled: AtomicU64::new(settled),
+            chunks: Cache::new(config.cache_bytes),
+            segments: Cache::new(config.open_segments),
+        };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    pub(crate) fn set_settled(&self, settled: u64) {
+        self.shared.settled.store(settled, Ordering::Release);
+    }
+
+    /// How many blocks are settled: the irreversible tip stands at this position less one.
+    pub fn settled(&self) -> u64 {
+        self.shared.settled.load(Ordering::Acquire)
+    }
+
+    /// The irreversible tip.
+    pub fn tip(&self) -> Result<Tip, Error> {
+        let last = self.settled().checked_sub(1).map(Position);
+        Ok(last.map(|last| self.entry(last)).transpose()?.flatten().map_or_else(Tip::default, |at| at.tip()))
+    }
+
+    /// What the index says of a position; `None` if it is not settled.
+    pub fn entry(&self, position: Position) -> Result<Option<Entry>, Error> {
+        if position.0 >= self.settled() {
+            return Ok(None);
+        }
+        Ok(self.entries(position, 1)?.pop())
+    }
+
+    /// The point at a position; `None` if it is not settled.
+    pub fn point_at(&self, position: Position) -> Result<Option<Point>, Error> {
+        Ok(self.entry(position)?.map(|entry| entry.point()))
+    }
+
+    /// The position of a settled block; `None` for a block that is not, and for the origin, which is none.
+    pub fn locate(&self, point: &Point) -> Result<Option<Position>, Error> {
+        let Point::Block(slot, id) = point else { return Ok(None) };
+        let (mut low, mut high) = (0, self.settled());
+        let end = high;
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match self.entries(Position(middle), 1)?[0].slot < *slot {
+                true => low = middle + 1,
+                false => high = middle,
+            }
+        }
+        // A boundary block shares its slot with its child.
+        while low < end {
+            let entry = self.entries(Position(low), 1)?[0];
+            if entry.slot != *slot {
+                break;
+            }
+            if entry.id == *id {
+                return Ok(Some(Position(low)));
+            }
+            low += 1;
+        }
+        Ok(None)
+    }
+
+    /// The chunk of headers that a position is in; `None` if it is not settled. The last chunk is short, and
+    /// replaced by a longer one as blocks settle.
+    pub fn chunk(&self, position: Position) -> Result<Option<Arc<Chunk>>, Error> {
+        let settled = self.settled();
+        if position.0 >= settled {
+            return Ok(None);
+        }
+        let number = position.0 / CHUNK_HEADERS;
+        let first = Position(number * CHUNK_HEADERS);
+        let found = self.shared.chunks.get(number);
+        if let Some(chunk) = found.filter(|chunk| first.0 + chunk.entries.len() as u64 > position.0) {
+            return Ok(Some(chunk));
+        }
+        let count = CHUNK_HEADERS.min(settled - first.0);
+        let chunk = Arc::new(self.read_chunk(first, usize::try_from(count).expect("at most a chunk"))?);
+        let weight = chunk.bytes.len() + chunk.entries.len() * size_of::<ChunkEntry>();
+        self.shared.chunks.put(number, Arc::clone(&chunk), weight);
+        Ok(Some(chunk))
+    }
+
+    fn read_chunk(&self, first: Position, count: usize) -> Result<Chunk, Error> {
+        let start = match first.0 {
+            0 => 0,
+            _ => self.entries(Position(first.0 - 1), 1)?[0].header_end,
+        };
+        let entries = self.entries(first, count)?;
+        let path = || self.shared.files.show(HEADERS);
+        let damaged = |offset, damage| Error::Damaged { path: path(), offset, damage };
+        let len = entries.last().map_or(start, |last| last.header_end).checked_sub(start);
+        // Headers are far shorter than blocks, whose length is bounded.
+        let len = len.filter(|len| *len <= u64::from(crate::config::MAX_BLOCK_BYTES));
+        let len = len.ok_or_else(|| damaged(start, Damage::Differs))?;
+        let mut bytes = vec![0; usize::try_from(len).expect("bounded above")];
+        self.shared.headers.read_at(start, &mut bytes).context("read", path)?;
+        let mut begin = 0;
+        let mut ends = Vec::with_capacity(count);
+        for entry in &entries {
+            let end = usize::try_from(entry.header_end.saturating_sub(start)).unwrap_or(usize::MAX);
+            let header = bytes.get(begin..end).ok_or_else(|| damaged(start, Damage::Differs))?;
+            if crc32c::crc32c(header) != entry.header_crc {
+                return Err(damaged(start + begin as u64, Damage::Checksum));
+            }
+            let end_in_chunk = u32::try_from(end).expect("a chunk is below 16 MiB");
+            ends.push(ChunkEntry { end: end_in_chunk, point: entry.point() });
+            begin = end;
+        }
+        Ok(Chunk { first, bytes: bytes.into(), entries: ends.into() })
+    }
+
+    /// One block, `[era, block]`; `None` if it is not settled.
+    pub fn block(&self, position: Position) -> Result<Option<Bytes>, Error> {
+        let run = self.blocks(position, position, 0)?;
+        Ok(run.and_then(|run| run.blocks().next()))
+    }
+
+    /// Blocks from `from` on, up to `to` included, that lie side by side: as many as `max_bytes` allow, but at
+    /// least one. `None` if `from` is not settled or behind `to`. Ask again from [`Run::next`].
+    pub fn blocks(&self, from: Position, to: Position, max_bytes: usize) -> Result<Option<Run>, Error> {
+        let last = to.0.min(self.settled().saturating_sub(1));
+        if from.0 >= self.settled() || from.0 > last {
+            return Ok(None);
+        }
+        let count = usize::try_from(last - from.0).unwrap_or(usize::MAX).saturating_add(1);
+        // Blocks are rarely below 512 B: do not read much more of the index than the run will hold.
+        let entries = self.entries(from, count.min(MAX_RUN_BLOCKS).min(1 + max_bytes / 512))?;
+        let segment = entries[0].segment;
+        let start = entries[0].offset;
+        let end_of =
+            |entry: &Entry| entry.offset as usize + RECORD_HEADER_BYTES as usize + entry.len as usize;
+        let fits = |entry: &&Entry| {
+            entry.segment == segment && end_of(entry).saturating_sub(start as usize) <= max_bytes
+        };
+        let count = 1 + entries[1..].iter().take_while(fits).count();
+        let end = end_of(&entries[count - 1]);
+        let len = end.checked_sub(start as usize).filter(|len| *len <= run_limit(max_bytes));
+        let len = len.ok_or_else(|| self.damaged(segment, start, Damage::Differs))?;
+        let mut bytes = vec![0; len];
+        let file = self.segment(segment)?;
+        file.read_at(start.into(), &mut bytes).context("read", || self.path_of(segment))?;
+        self.cut_run(from, &entries[..count], bytes.into())
+    }
+
+    fn cut_run(&self, first: Position, entries: &[Entry], bytes: Bytes) -> Result<Option<Run>, Error> {
+        let mut blocks = Vec::with_capacity(entries.len());
+        let mut at = 0;
+        for entry in entries {
+            let damaged = |damage| self.damaged(entry.segment, entry.offset, damage);
+            match segment::decode_record(&bytes[at..]) {
+                Record::Whole(block) if block.len() == entry.len as usize => {
+                    let begin = at + RECORD_HEADER_BYTES as usize;
+                    at = begin + block.len();
+                    blocks.push((begin, at));
+                }
+                Record::Whole(_) | Record::End => return Err(damaged(Damage::Differs)),
+                Record::Short(_) => return Err(damaged(Damage::Torn)),
+                Record::Damaged(damage) => return Err(damaged(damage)),
+            }
+        }
+        Ok(Some(Run { first, bytes, blocks }))
+    }
+
+    fn entries(&self, first: Position, count: usize) -> Result<Vec<Entry>, Error> {
+        index::read(&self.shared.files, &self.shared.index, first, count)
+    }
+
+    fn segment(&self, number: u32) -> Result<Arc<F::File>, Error> {
+        if let Some(file) = self.shared.segments.get(number.into()) {
+            return Ok(file);
+        }
+        let path = Kind::Log.path(number);
+        let file = self.shared.files.open(&path, Access::Read).context("open", || self.path_of(number))?;
+        let file = Arc::new(file);
+        self.shared.segments.put(number.into(), Arc::clone(&file), 1);
+        Ok(file)
+    }
+
+    fn damaged(&self, segment: u32, offset: u32, damage: Damage) -> Error {
+        Error::Damaged { path: self.path_of(segment), offset: offset.into(), damage }
+    }
+
+    fn path_of(&self, segment: u32) -> String {
+        self.shared.files.show(&Kind::Log.path(segment))
+    }
+}
+
+/// What a run may take: what was asked for, or one block.
+fn run_limit(max_bytes: usize) -> usize {
+    max_bytes.max((crate::config::MAX_BLOCK_BYTES + RECORD_HEADER_BYTES) as usize)
+}

@@ -1,0 +1,174 @@
+//! The store as its one writer sees it.
+//!
+//! Put, settle, then sync: blocks are acknowledged, and shown to readers, by a sync alone. It decides
+//! nothing: which blocks are kept and which are irreversible is the caller's to say.
+
+use chain::{Block, Format, Slot, State, Tip};
+
+use crate::config::{Config, MAX_BLOCK_BYTES};
+use crate::error::{Context as _, Error};
+use crate::files::{Files, disk};
+use crate::forks::{self, Forks};
+use crate::log::Log;
+use crate::meta::{self, Identity};
+use crate::reader::Reader;
+use crate::recovery::{self, Recovered};
+use crate::segment::Kind;
+use crate::snapshot;
+
+/// A data directory, open for writing. There is one at a time: it holds the directory's lock.
+#[derive(Debug)]
+pub struct Store<F: Files = disk::Files> {
+    files: F,
+    log: Log<F>,
+    forks: Forks<F>,
+    reader: Reader<F>,
+    snapshot_every_blocks: u64,
+    /// The newest state noted that is not in a snapshot.
+    noted: Option<State>,
+    /// How many blocks were settled at the newest snapshot.
+    snapshot_at: u64,
+    /// A write or a sync failed: nothing more is written.
+    failed: bool,
+    _lock: F::Lock,
+}
+
+impl<F: Files> Store<F> {
+    /// Opens a data directory, or makes a new one, and brings back what is whole in it.
+    pub fn open(files: F, format: &Format, config: &Config) -> Result<(Self, Recovered), Error> {
+        let lock = meta::lock(&files)?;
+        let identity = Identity {
+            format: format.name().to_owned(),
+            network: format.network().to_owned(),
+            magic: format.magic().into(),
+        };
+        meta::check(&files, &identity)?;
+        for dir in [Kind::Log.dir(), Kind::Forks.dir()] {
+            files.create_dir(dir).context("create", || files.show(dir))?;
+        }
+        snapshot::create_dir(&files)?;
+        let mut cut = Vec::new();
+        let log = recovery::recover_log(&files, config, format, &mut cut)?;
+        let reader = Reader::open(&files, config, log.end().next.0)?;
+        let state = recovery::recover_state(&files, format, &reader)?;
+        let (forks, blocks) = Forks::recover(&files, config, format, &mut cut)?;
+        let irreversible = log.end().tip;
+        let recovered = Recovered {
+            settled: log.end().next.0,
+            irreversible,
+            state,
+            forks: forks::descendants(irreversible.point.hash(), blocks),
+            cut,
+        };
+        let store = Self {
+            files,
+            log,
+            forks,
+            reader,
+            snapshot_every_blocks: config.snapshot_every_blocks,
+            noted: None,
+            snapshot_at: recovered.settled,
+            failed: false,
+            _lock: lock,
+        };
+        Ok((store, recovered))
+    }
+
+    /// A reader of what is durable.
+    pub fn reader(&self) -> Reader<F> {
+        self.reader.clone()
+    }
+
+    /// How many blocks are settled, those that are not durable yet included.
+    pub fn settled(&self) -> u64 {
+        self.log.end().next.0
+    }
+
+    /// The last settled block, durable or not.
+    pub fn tip(&self) -> Tip {
+        self.log.end().tip
+    }
+
+    /// Keeps a block above the irreversible tip, of any fork. Durable after the next sync.
+    pub fn put_fork(&mut self, block: &Block) -> Result<(), Error> {
+        check_len(block);
+        self.write(|store| store.forks.put(block))
+    }
+
+    /// Appends blocks to the settled chain, oldest first. Durable after the next sync.
+    ///
+    /// # Panics
+    /// If the first does not follow the tip, or one of the others the one before it: what is irreversible is
+    /// the caller's to know.
+    pub fn settle(&mut self, blocks: &[Block]) -> Result<(), Error> {
+        self.write(|store| blocks.iter().try_for_each(|block| store.append(block)))
+    }
+
+    fn append(&mut self, block: &Block) -> Result<(), Error> {
+        check_len(block);
+        let tip = self.log.end().tip.point;
+        assert_eq!(block.header.prev, tip.hash(), "a settled block follows the tip {tip}");
+        self.log.append(block)
+    }
+
+    /// Tells the header state at the tip, for a snapshot when one is due. Keeps only the latest.
+    ///
+    /// # Panics
+    /// If it is not the state at the tip.
+    pub fn note_state(&mut self, state: &State) {
+        let end = self.log.end();
+        assert_eq!((state.next, state.tip.point), (end.next, end.tip.point), "a state is noted at its tip");
+        self.noted = Some(state.clone());
+    }
+
+    /// Makes durable, and shows to readers, all that was put and settled. When it returns, it is kept.
+    pub fn sync(&mut self) -> Result<(), Error> {
+        self.write(Self::write_durably)
+    }
+
+    /// Syncs, and takes a snapshot of the last state noted, so that the next start replays nothing.
+    pub fn checkpoint(&mut self) -> Result<(), Error> {
+        self.write(|store| {
+            store.write_durably()?;
+            store.write_snapshot(0)
+        })
+    }
+
+    fn write_durably(&mut self) -> Result<(), Error> {
+        self.log.sync()?;
+        self.forks.sync()?;
+        let end = self.log.end();
+        if end.next.0 != self.reader.settled() {
+            self.reader.set_settled(end.next.0);
+            self.forks.release(end.tip.point.slot().unwrap_or(Slot(0)))?;
+        }
+        self.write_snapshot(self.snapshot_every_blocks)
+    }
+
+    fn write_snapshot(&mut self, every_blocks: u64) -> Result<(), Error> {
+        let durable = self.reader.settled();
+        let due = |state: &mut State| {
+            state.next.0 <= durable && state.next.0.saturating_sub(self.snapshot_at) >= every_blocks.max(1)
+        };
+        if let Some(state) = self.noted.take_if(due) {
+            snapshot::write(&self.files, &state)?;
+            self.snapshot_at = state.next.0;
+        }
+        Ok(())
+    }
+
+    /// After a failure it is not known what the files hold: only a start, which reads them, may go on.
+    fn write(&mut self, change: impl FnOnce(&mut Self) -> Result<(), Error>) -> Result<(), Error> {
+        if self.failed {
+            return Err(Error::Failed);
+        }
+        let result = change(self);
+        self.failed = result.is_err();
+        result
+    }
+}
+
+fn check_len(block: &Block) {
+    let len = block.raw.len();
+    assert!((1..=MAX_BLOCK_BYTES as usize).contains(&len), "a format lets no block of {len} bytes through");
+}
