@@ -1,0 +1,7 @@
+//! Chain-sync: the initiator follows the responder's chain, header by header.
+
+mod message;
+mod state;
+
+pub use message::{Message, put_roll_forward};
+pub use state::State;

@@ -1,0 +1,423 @@
+//! What the message codecs share: strict reading and writing of the CBOR that the CDDL describes.
+//!
+//! Reading borrows: headers, blocks and transactions stay where they are. Accepted is what the reference
+//! decoder accepts: a message is a definite array headed by its number; integers may be encoded longer than
+//! necessary; lists may be definite or indefinite where the reference takes both. Nothing may follow.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use chain::{Hash, Height, Point, Slot, Tip};
+use minicbor::Decoder;
+use minicbor::data::Type;
+
+/// CBOR embedded in CBOR.
+const TAG_EMBEDDED: u64 = 24;
+
+/// Why bytes are not a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// Something else stands where the CDDL wants this.
+    #[error("no {what} at byte {at}")]
+    Expected {
+        /// What should be there.
+        what: &'static str,
+        /// Where, counted from the start of the message.
+        at: usize,
+    },
+    /// The protocol has no such message.
+    #[error("no message has number {number} and {fields} fields")]
+    Unknown {
+        /// The number that heads it.
+        number: u64,
+        /// How many elements its array has, the number included.
+        fields: u64,
+    },
+    /// Bytes follow after the message.
+    #[error("bytes after the end of the message, at byte {at}")]
+    Trailing {
+        /// Where the message ends.
+        at: usize,
+    },
+}
+
+/// Reads one message from front to back.
+#[derive(Debug, Clone)]
+pub(crate) struct Reader<'a> {
+    decoder: Decoder<'a>,
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self { decoder: Decoder::new(bytes) }
+    }
+
+    /// The head of a message: how many elements its array has, and its number.
+    pub(crate) fn message(&mut self) -> Result<(u64, u64), Error> {
+        let fields = self.array("message")?;
+        let number = self.uint("message number")?;
+        Ok((fields, number))
+    }
+
+    /// A definite array; how long it is.
+    pub(crate) fn array(&mut self, what: &'static str) -> Result<u64, Error> {
+        self.take(what, |decoder| decoder.array().ok().flatten())
+    }
+
+    /// A definite array of this length.
+    pub(crate) fn array_of(&mut self, length: u64, what: &'static str) -> Result<(), Error> {
+        self.take(what, |decoder| decoder.array().ok().filter(|n| *n == Some(length)).map(drop))
+    }
+
+    /// A definite map; how many pairs it has.
+    pub(crate) fn map(&mut self, what: &'static str) -> Result<u64, Error> {
+        self.take(what, |decoder| decoder.map().ok().flatten())
+    }
+
+    pub(crate) fn uint(&mut self, what: &'static str) -> Result<u64, Error> {
+        self.take(what, |decoder| decoder.u64().ok())
+    }
+
+    pub(crate) fn u32(&mut self, what: &'static str) -> Result<u32, Error> {
+        self.take(what, |decoder| decoder.u32().ok())
+    }
+
+    pub(crate) fn u16(&mut self, what: &'static str) -> Result<u16, Error> {
+        self.take(what, |decoder| decoder.u16().ok())
+    }
+
+    pub(crate) fn u8(&mut self, what: &'static str) -> Result<u8, Error> {
+        self.take(what, |decoder| decoder.u8().ok())
+    }
+
+    pub(crate) fn bool(&mut self, what: &'static str) -> Result<bool, Error> {
+        self.take(what, |decoder| decoder.bool().ok())
+    }
+
+    pub(crate) fn text(&mut self, what: &'static str) -> Result<&'a str, Error> {
+        self.take(what, |decoder| decoder.str().ok())
+    }
+
+    /// `tag24(bytes)`; the bytes.
+    pub(crate) fn embedded(&mut self, what: &'static str) -> Result<&'a [u8], Error> {
+        self.take(what, |decoder| {
+            let tag = decoder.tag().ok()?;
+            if tag.as_u64() == TAG_EMBEDDED { decoder.bytes().ok() } else { None }
+        })
+    }
+
+    /// One item of any shape, as it stands.
+    pub(crate) fn item(&mut self, what: &'static str) -> Result<&'a [u8], Error> {
+        let start = self.decoder.position();
+        self.take(what, |decoder| decoder.skip().ok())?;
+        Ok(self.since(start))
+    }
+
+    /// `[]` or `[slot, hash]`.
+    pub(crate) fn point(&mut self) -> Result<Point, Error> {
+        self.take("point", |decoder| match decoder.array().ok()?? {
+            0 => Some(Point::Origin),
+            2 => {
+                let slot = Slot(decoder.u64().ok()?);
+                Some(Point::Block(slot, Hash::from_slice(decoder.bytes().ok()?)?))
+            }
+            _ => None,
+        })
+    }
+
+    /// `[point, height]`.
+    pub(crate) fn tip(&mut self) -> Result<Tip, Error> {
+        self.array_of(2, "tip")?;
+        Ok(Tip { point: self.point()?, height: Height(self.uint("height")?) })
+    }
+
+    /// How far the reading is.
+    pub(crate) fn position(&self) -> usize {
+        self.decoder.position()
+    }
+
+    /// What was read since then.
+    pub(crate) fn since(&self, start: usize) -> &'a [u8] {
+        &self.decoder.input()[start..self.decoder.position()]
+    }
+
+    /// The end of the message.
+    pub(crate) fn end(&self) -> Result<(), Error> {
+        let at = self.decoder.position();
+        if at == self.decoder.input().len() { Ok(()) } else { Err(Error::Trailing { at }) }
+    }
+
+    fn take<T>(
+        &mut self,
+        what: &'static str,
+        read: impl FnOnce(&mut Decoder<'a>) -> Option<T>,
+    ) -> Result<T, Error> {
+        let at = self.decoder.position();
+        read(&mut self.decoder).ok_or(Error::Expected { what, at })
+    }
+}
+
+/// Writes the head of an item: its major type and its argument, in the shortest form.
+fn put_head(out: &mut Vec<u8>, major: u8, argument: u64) {
+    let major = major << 5;
+    match argument {
+        0..=23 => out.push(major | argument as u8),
+        24..=0xff => out.extend_from_slice(&[major | 24, argument as u8]),
+        0x100..=0xffff => {
+            out.push(major | 25);
+            out.extend_from_slice(&(argument as u16).to_be_bytes());
+        }
+        0x1_0000..=0xffff_ffff => {
+            out.push(major | 26);
+            out.extend_from_slice(&(argument as u32).to_be_bytes());
+        }
+        _ => {
+            out.push(major | 27);
+            out.extend_from_slice(&argument.to_be_bytes());
+        }
+    }
+}
+
+/// Writes an unsigned number.
+pub(crate) fn put_uint(out: &mut Vec<u8>, value: u64) {
+    put_head(out, 0, value);
+}
+
+/// Writes the head of a definite array.
+pub(crate) fn put_array(out: &mut Vec<u8>, length: u64) {
+    put_head(out, 4, length);
+}
+
+/// Writes the head of a definite map.
+pub(crate) fn put_map(out: &mut Vec<u8>, pairs: u64) {
+    put_head(out, 5, pairs);
+}
+
+pub(crate) fn put_bool(out: &mut Vec<u8>, value: bool) {
+    out.push(if value { 0xf5 } else { 0xf4 });
+}
+
+pub(crate) fn put_text(out: &mut Vec<u8>, text: &str) {
+    put_head(out, 3, text.len() as u64);
+    out.extend_from_slice(text.as_bytes());
+}
+
+/// Writes the head of a message: an array of so many elements that begins with its number.
+pub(crate) fn put_message(out: &mut Vec<u8>, fields: u64, number: u64) {
+    put_array(out, fields);
+    put_uint(out, number);
+}
+
+/// Writes what comes before the bytes in `tag24(bytes)`.
+pub(crate) fn put_embedded_head(out: &mut Vec<u8>, length: usize) {
+    put_head(out, 6, TAG_EMBEDDED);
+    put_head(out, 2, length as u64);
+}
+
+/// Writes `[]` or `[slot, hash]`.
+pub fn put_point(out: &mut Vec<u8>, point: &Point) {
+    match point {
+        Point::Origin => put_array(out, 0),
+        Point::Block(slot, hash) => {
+            put_array(out, 2);
+            put_uint(out, slot.0);
+            put_head(out, 2, Hash::LEN as u64);
+            out.extend_from_slice(&hash.0);
+        }
+    }
+}
+
+/// Writes `[point, height]`.
+pub fn put_tip(out: &mut Vec<u8>, tip: &Tip) {
+    put_array(out, 2);
+    put_point(out, &tip.point);
+    put_uint(out, tip.height.0);
+}
+
+/// How a list may be encoded: what the reference decodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// With its length in front.
+    Definite,
+    /// With a break at the end.
+    Indefinite,
+    /// Both; written with its length in front.
+    Either,
+}
+
+/// What a list in a message may hold.
+pub trait Element<'a>: Copy + PartialEq + fmt::Debug {
+    /// How the CDDL calls it.
+    const WHAT: &'static str;
+    /// Which encodings of the list are read, and so which is written.
+    const FORM: Form;
+
+    /// Reads one off the front of the bytes; what remains of them.
+    fn read(bytes: &'a [u8]) -> Result<(Self, &'a [u8]), Error>;
+
+    /// Appends one.
+    fn write(&self, out: &mut Vec<u8>);
+}
+
+/// The elements of a list in a message: read one by one where they lie, or given to be written.
+#[derive(Clone, Copy)]
+pub struct List<'a, T> {
+    source: Source<'a, T>,
+}
+
+#[derive(Clone, Copy)]
+enum Source<'a, T> {
+    /// Elements one after the other, each of which was read once.
+    Encoded(&'a [u8], PhantomData<T>),
+    Given(&'a [T]),
+}
+
+impl<'a, T: Element<'a>> List<'a, T> {
+    /// A list to be written.
+    pub fn new(elements: &'a [T]) -> Self {
+        Self { source: Source::Given(elements) }
+    }
+
+    /// The elements.
+    pub fn iter(&self) -> impl Iterator<Item = T> + use<'a, T> {
+        let (mut encoded, given): (&'a [u8], &'a [T]) = match self.source {
+            Source::Encoded(bytes, _) => (bytes, &[]),
+            Source::Given(elements) => (&[], elements),
+        };
+        let read = std::iter::from_fn(move || {
+            if encoded.is_empty() {
+                return None;
+            }
+            let (element, rest) = T::read(encoded).expect("each element was read when the message was");
+            encoded = rest;
+            Some(element)
+        });
+        given.iter().copied().chain(read)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        match self.source {
+            Source::Encoded(bytes, _) => bytes.is_empty(),
+            Source::Given(elements) => elements.is_empty(),
+        }
+    }
+
+    pub(crate) fn read(reader: &mut Reader<'a>) -> Result<Self, Error> {
+        let length = reader.take(T::WHAT, |decoder| {
+            let length = decoder.array().ok()?;
+            let accepted = match T::FORM {
+                Form::Definite => length.is_some(),
+                Form::Indefinite => length.is_none(),
+                Form::Either => true,
+            };
+            accepted.then_some(length)
+        })?;
+        let input = reader.decoder.input();
+        let start = reader.decoder.position();
+        let mut end = start;
+        let mut read = 0;
+        while !Self::ends(reader, length, read)? {
+            let at = reader.decoder.position();
+            let (_, rest) = T::read(&input[at..]).map_err(|error| error.after(at))?;
+            end = input.len() - rest.len();
+            reader.decoder.set_position(end);
+            read += 1;
+        }
+        Ok(Self { source: Source::Encoded(&input[start..end], PhantomData) })
+    }
+
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        let elements = self.iter();
+        match T::FORM {
+            Form::Definite | Form::Either => {
+                put_array(out, self.iter().count() as u64);
+                elements.for_each(|element| element.write(out));
+            }
+            Form::Indefinite => {
+                out.push(0x9f);
+                elements.for_each(|element| element.write(out));
+                out.push(0xff);
+            }
+        }
+    }
+
+    /// Whether the list ends here; takes the break off if there is one.
+    fn ends(reader: &mut Reader<'a>, length: Option<u64>, read: u64) -> Result<bool, Error> {
+        match length {
+            Some(length) => Ok(read == length),
+            None => reader.take("end of a list", |decoder| {
+                let ends = decoder.datatype().ok()? == Type::Break;
+                if ends {
+                    decoder.set_position(decoder.position() + 1);
+                }
+                Some(ends)
+            }),
+        }
+    }
+}
+
+impl<'a, T: Element<'a>> fmt::Debug for List<'a, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+impl<'a, T: Element<'a>> PartialEq for List<'a, T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl<'a, T: Element<'a>> Eq for List<'a, T> {}
+
+impl Error {
+    /// The same error, met in a slice that begins at this byte.
+    fn after(self, start: usize) -> Self {
+        match self {
+            Self::Expected { what, at } => Self::Expected { what, at: at + start },
+            Self::Trailing { at } => Self::Trailing { at: at + start },
+            Self::Unknown { .. } => self,
+        }
+    }
+}
+
+/// Reads an element through a reader.
+pub(crate) fn element<'a, T>(
+    bytes: &'a [u8],
+    read: impl FnOnce(&mut Reader<'a>) -> Result<T, Error>,
+) -> Result<(T, &'a [u8]), Error> {
+    let mut reader = Reader::new(bytes);
+    let value = read(&mut reader)?;
+    Ok((value, &bytes[reader.decoder.position()..]))
+}
+
+/// An item that the protocol carries without knowing it: a transaction, or its id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Raw<'a>(pub &'a [u8]);
+
+impl<'a> Element<'a> for Raw<'a> {
+    const WHAT: &'static str = "indefinite list";
+    const FORM: Form = Form::Indefinite;
+
+    fn read(bytes: &'a [u8]) -> Result<(Self, &'a [u8]), Error> {
+        element(bytes, |reader| Ok(Raw(reader.item("item")?)))
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.0);
+    }
+}
+
+impl<'a> Element<'a> for Point {
+    const WHAT: &'static str = "list of points";
+    const FORM: Form = Form::Either;
+
+    fn read(bytes: &'a [u8]) -> Result<(Self, &'a [u8]), Error> {
+        element(bytes, Reader::point)
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        put_point(out, self);
+    }
+}

@@ -1,0 +1,7 @@
+//! Keep-alive: the initiator asks now and then whether the responder is there.
+
+mod message;
+mod state;
+
+pub use message::Message;
+pub use state::State;

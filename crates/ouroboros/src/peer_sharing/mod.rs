@@ -1,0 +1,7 @@
+//! Peer-sharing: the initiator asks for addresses of other nodes.
+
+mod message;
+mod state;
+
+pub use message::{Message, Peer};
+pub use state::State;

@@ -1,0 +1,7 @@
+//! Tx-submission 2: the responder pulls transactions from the initiator, ids first.
+
+mod message;
+mod state;
+
+pub use message::{IdAndSize, Message};
+pub use state::{State, Violation};
