@@ -5,7 +5,10 @@
 //! for as long as one likes under cargo-fuzz (`cargo +nightly fuzz run NAME --features libfuzzer`), each through
 //! a program of three lines in `fuzz_targets/`.
 
+mod chain_targets;
+mod framing_targets;
 mod link_targets;
+mod made;
 pub mod smoke;
 
 /// One decoder under test.
@@ -19,7 +22,15 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: &[Target] = &[link_targets::SEGMENTS];
+pub const TARGETS: &[Target] = &[
+    link_targets::SEGMENTS,
+    framing_targets::FRAMING,
+    chain_targets::CARDANO_HEADER,
+    chain_targets::CARDANO_BLOCK,
+    chain_targets::POINTS,
+    chain_targets::STATE,
+    chain_targets::NETWORK_FILE,
+];
 
 /// The target of this name; panics where there is none.
 pub fn target(name: &str) -> &'static Target {
