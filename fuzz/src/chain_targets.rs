@@ -117,7 +117,7 @@ fn point_seeds() -> Vec<Vec<u8>> {
     vec![vec![0x80], bytes, codec::tip_suffix(&tip).to_vec(), wrapped, text]
 }
 
-fn state_seeds() -> Vec<Vec<u8>> {
+pub(crate) fn state_seeds() -> Vec<Vec<u8>> {
     let mut states = Vec::new();
     for format in FORMATS.iter() {
         states.push(format.genesis().encode());

@@ -9,7 +9,9 @@ mod chain_targets;
 mod framing_targets;
 mod link_targets;
 mod made;
+mod message_targets;
 pub mod smoke;
+mod store_targets;
 
 /// One decoder under test.
 pub struct Target {
@@ -25,11 +27,20 @@ pub struct Target {
 pub const TARGETS: &[Target] = &[
     link_targets::SEGMENTS,
     framing_targets::FRAMING,
+    message_targets::HANDSHAKE,
+    message_targets::CHAIN_SYNC,
+    message_targets::BLOCK_FETCH,
+    message_targets::TX_SUBMISSION,
+    message_targets::KEEP_ALIVE,
+    message_targets::PEER_SHARING,
     chain_targets::CARDANO_HEADER,
     chain_targets::CARDANO_BLOCK,
     chain_targets::POINTS,
     chain_targets::STATE,
     chain_targets::NETWORK_FILE,
+    store_targets::LOG_RECORDS,
+    store_targets::INDEX_ENTRY,
+    store_targets::SNAPSHOT,
 ];
 
 /// The target of this name; panics where there is none.
