@@ -125,7 +125,7 @@ fn read_transactions(reader: &mut Reader<'_>) -> Result<Transactions, DecodeErro
     Ok(Transactions { leaves, witnesses: Hash(*witnesses.finalize()) })
 }
 
-fn leaf(bytes: &[u8]) -> [u8; 32] {
+pub(super) fn leaf(bytes: &[u8]) -> [u8; 32] {
     let mut hasher = Hasher::<256>::new();
     hasher.input(&[LEAF]);
     hasher.input(bytes);
@@ -133,7 +133,7 @@ fn leaf(bytes: &[u8]) -> [u8; 32] {
 }
 
 /// The tree is split at the largest power of two below the number of leaves; no leaves hash as nothing.
-fn merkle_root(leaves: &[[u8; 32]]) -> [u8; 32] {
+pub(super) fn merkle_root(leaves: &[[u8; 32]]) -> [u8; 32] {
     match leaves {
         [] => hash(&[]),
         [only] => *only,

@@ -114,7 +114,7 @@ fn check_proof(key: &[u8; 32], seed: &[u8; 32], proof: &Proof<'_>) -> Result<(),
 }
 
 /// The lottery's input: the hash of slot and nonce.
-fn slot_seed(slot: Slot, nonce: Nonce) -> [u8; 32] {
+pub(super) fn slot_seed(slot: Slot, nonce: Nonce) -> [u8; 32] {
     let mut hasher = Hasher::<256>::new();
     hasher.input(&slot.0.to_be_bytes());
     if let Some(Hash(nonce)) = nonce {
@@ -125,13 +125,13 @@ fn slot_seed(slot: Slot, nonce: Nonce) -> [u8; 32] {
 
 /// What a TPraos proof is for.
 #[derive(Debug, Clone, Copy)]
-enum Purpose {
+pub(super) enum Purpose {
     Nonce = 0,
     Leader = 1,
 }
 
 /// TPraos keeps its two lotteries apart by the hash of a number each.
-fn for_purpose(mut seed: [u8; 32], purpose: Purpose) -> [u8; 32] {
+pub(super) fn for_purpose(mut seed: [u8; 32], purpose: Purpose) -> [u8; 32] {
     let constant = Hasher::<256>::hash(&(purpose as u64).to_be_bytes());
     seed.iter_mut().zip(constant.iter()).for_each(|(byte, with)| *byte ^= with);
     seed

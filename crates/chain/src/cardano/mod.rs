@@ -12,6 +12,7 @@ mod byron;
 mod checks;
 mod counters;
 mod era;
+pub mod forge;
 mod header;
 mod kes;
 mod networks;

@@ -49,7 +49,7 @@ pub(crate) fn verify(key: &[u8; 32], input: &[u8], proof: &[u8; PROOF_LEN]) -> O
 }
 
 /// Section 5.4.1.2.
-fn hash_to_curve(key: &[u8; 32], input: &[u8]) -> EdwardsPoint {
+pub(super) fn hash_to_curve(key: &[u8; 32], input: &[u8]) -> EdwardsPoint {
     let mut message = Vec::with_capacity(2 + key.len() + input.len());
     message.extend_from_slice(&[SUITE, TO_CURVE]);
     message.extend_from_slice(key);
@@ -60,7 +60,12 @@ fn hash_to_curve(key: &[u8; 32], input: &[u8]) -> EdwardsPoint {
 }
 
 /// Section 5.4.3.
-fn hash_points(base: &EdwardsPoint, gamma: &[u8; 32], u: &EdwardsPoint, v: &EdwardsPoint) -> [u8; 64] {
+pub(super) fn hash_points(
+    base: &EdwardsPoint,
+    gamma: &[u8; 32],
+    u: &EdwardsPoint,
+    v: &EdwardsPoint,
+) -> [u8; 64] {
     let mut hash = Sha512::new();
     Digest::update(&mut hash, [SUITE, TO_CHALLENGE]);
     Digest::update(&mut hash, base.compress().as_bytes());
@@ -71,7 +76,7 @@ fn hash_points(base: &EdwardsPoint, gamma: &[u8; 32], u: &EdwardsPoint, v: &Edwa
 }
 
 /// Section 5.2.
-fn output(gamma: &EdwardsPoint) -> [u8; OUTPUT_LEN] {
+pub(super) fn output(gamma: &EdwardsPoint) -> [u8; OUTPUT_LEN] {
     let mut hash = Sha512::new();
     Digest::update(&mut hash, [SUITE, TO_OUTPUT]);
     Digest::update(&mut hash, gamma.mul_by_cofactor().compress().as_bytes());
