@@ -20,6 +20,8 @@ mod nonces;
 mod params;
 mod prefer;
 mod state;
+#[cfg(test)]
+mod tests;
 mod vrf;
 
 pub use block::MAX_BLOCK_BYTES;

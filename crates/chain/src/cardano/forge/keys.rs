@@ -22,14 +22,14 @@ pub(super) fn derive(seed: &[u8; 32], purpose: &str, number: u64) -> [u8; 32] {
 
 /// A whole KES key: all its leaves at once, so that any period can be signed for in any order.
 #[derive(Debug)]
-pub(super) struct Kes {
+pub(in super::super) struct Kes {
     leaves: Vec<SigningKey>,
     /// The tree from the leaves' public keys up to the root.
     levels: Vec<Vec<[u8; 32]>>,
 }
 
 impl Kes {
-    pub(super) fn new(seed: &[u8; 32]) -> Self {
+    pub(in super::super) fn new(seed: &[u8; 32]) -> Self {
         let leaves: Vec<_> =
             (0..PERIODS).map(|period| SigningKey::from_bytes(&derive(seed, "kes", period))).collect();
         let mut levels = vec![leaves.iter().map(|key| key.verifying_key().to_bytes()).collect::<Vec<_>>()];
@@ -41,11 +41,11 @@ impl Kes {
         Self { leaves, levels }
     }
 
-    pub(super) fn public(&self) -> [u8; 32] {
+    pub(in super::super) fn public(&self) -> [u8; 32] {
         self.levels.last().expect("the root")[0]
     }
 
-    pub(super) fn sign(&self, period: u64, message: &[u8]) -> [u8; SIGNATURE_LEN] {
+    pub(in super::super) fn sign(&self, period: u64, message: &[u8]) -> [u8; SIGNATURE_LEN] {
         let mut index = usize::try_from(period).expect("one of 64");
         let mut signature = self.leaves[index].sign(message).to_bytes().to_vec();
         for level in &self.levels[..self.levels.len() - 1] {

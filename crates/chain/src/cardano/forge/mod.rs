@@ -10,6 +10,8 @@ mod keys;
 
 use std::sync::Arc;
 
+#[cfg(test)]
+pub(super) use keys::Kes;
 use keys::{Federate, Pool};
 
 use super::era::Era;
