@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::codec::{self, DecodeError, Reader};
-use crate::{Block, Hash, Header, Height, Point, Position, Slot, Tip, cardano};
+use crate::{Block, Hash, Header, Height, Point, Position, Slot, Tip, cardano, native};
 
 /// The version of an encoded [`State`]: raise it whenever the encoding changes.
 const STATE_VERSION: u64 = 1;
@@ -19,11 +19,16 @@ const STATE_VERSION: u64 = 1;
 /// The first block of a chain stands at this height.
 const FIRST_HEIGHT: Height = Height(0);
 
+/// What a caller did wrong who brings a state of one format to another.
+const MIXED: &str = "a state belongs to the format that made it";
+
 /// One format with its network's parameters.
 #[derive(Debug, Clone)]
 pub enum Format {
     /// Cardano.
     Cardano(Arc<cardano::Params>),
+    /// Our own.
+    Native(Arc<native::Params>),
 }
 
 /// Why a header or a body is refused.
@@ -56,6 +61,9 @@ pub enum Reason {
     /// Against a rule of Cardano's.
     #[error(transparent)]
     Cardano(#[from] cardano::Reason),
+    /// Against a rule of our own format.
+    #[error(transparent)]
+    Native(#[from] native::Reason),
 }
 
 /// What is known after a block: all that its format needs to judge the child. Cheap to clone.
@@ -76,6 +84,8 @@ pub struct State {
 pub enum Detail {
     /// Cardano's.
     Cardano(cardano::State),
+    /// Our own format's.
+    Native(native::State),
 }
 
 /// The expensive checks of one header, to be run anywhere.
@@ -83,6 +93,8 @@ pub enum Detail {
 pub enum Checks {
     /// Cardano's.
     Cardano(cardano::Checks),
+    /// Our own format's.
+    Native(native::Checks),
 }
 
 /// Which checks ran, and held.
@@ -118,6 +130,7 @@ impl Format {
     pub fn network(&self) -> &str {
         match self {
             Self::Cardano(params) => &params.name,
+            Self::Native(params) => &params.name,
         }
     }
 
@@ -125,6 +138,7 @@ impl Format {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Cardano(_) => "cardano",
+            Self::Native(_) => "native",
         }
     }
 
@@ -132,6 +146,7 @@ impl Format {
     pub fn magic(&self) -> u32 {
         match self {
             Self::Cardano(params) => params.magic,
+            Self::Native(params) => params.magic,
         }
     }
 
@@ -139,6 +154,7 @@ impl Format {
     pub fn security(&self) -> u64 {
         match self {
             Self::Cardano(params) => params.security,
+            Self::Native(params) => params.security,
         }
     }
 
@@ -146,6 +162,7 @@ impl Format {
     pub fn slot_start(&self, slot: Slot) -> Duration {
         match self {
             Self::Cardano(params) => params.slot_start(slot),
+            Self::Native(params) => params.slot_start(slot),
         }
     }
 
@@ -153,6 +170,7 @@ impl Format {
     pub fn slot_at(&self, wall: Duration) -> Slot {
         match self {
             Self::Cardano(params) => params.slot_at(wall),
+            Self::Native(params) => params.slot_at(wall),
         }
     }
 
@@ -160,6 +178,7 @@ impl Format {
     pub fn max_header_bytes(&self) -> usize {
         match self {
             Self::Cardano(_) => cardano::MAX_HEADER_BYTES,
+            Self::Native(_) => native::MAX_WIRE_BYTES,
         }
     }
 
@@ -167,6 +186,7 @@ impl Format {
     pub fn max_block_bytes(&self) -> usize {
         match self {
             Self::Cardano(_) => cardano::MAX_BLOCK_BYTES,
+            Self::Native(_) => native::MAX_BLOCK_BYTES,
         }
     }
 
@@ -174,6 +194,7 @@ impl Format {
     pub fn header(&self, wire: &Bytes) -> Result<Header, DecodeError> {
         match self {
             Self::Cardano(params) => cardano::decode_header(params, wire),
+            Self::Native(_) => native::decode_header(wire),
         }
     }
 
@@ -182,6 +203,7 @@ impl Format {
     pub fn block(&self, raw: &Bytes) -> Result<Block, DecodeError> {
         match self {
             Self::Cardano(params) => cardano::decode_block(params, raw),
+            Self::Native(_) => native::decode_block(raw),
         }
     }
 
@@ -189,6 +211,7 @@ impl Format {
     pub fn genesis(&self) -> State {
         let detail = match self {
             Self::Cardano(params) => Detail::Cardano(cardano::State::genesis(params)),
+            Self::Native(params) => Detail::Native(native::State::genesis(params)),
         };
         State { tip: Tip::default(), next: Position(0), boundary: false, detail }
     }
@@ -197,6 +220,8 @@ impl Format {
     pub fn midway(&self, tip: Tip, next: Position) -> State {
         let detail = match self {
             Self::Cardano(_) => Detail::Cardano(cardano::State::midway()),
+            // The validators of the genesis, until headers say otherwise.
+            Self::Native(params) => Detail::Native(native::State::genesis(params)),
         };
         State { tip, next, boundary: false, detail }
     }
@@ -208,6 +233,10 @@ impl Format {
             (Self::Cardano(params), Detail::Cardano(state)) => {
                 Detail::Cardano(state.next(params, parent.tip.point.slot(), header)?)
             }
+            (Self::Native(params), Detail::Native(state)) => Detail::Native(state.next(params, header)?),
+            (Self::Cardano(_), Detail::Native(_)) | (Self::Native(_), Detail::Cardano(_)) => {
+                panic!("{MIXED}")
+            }
         };
         Ok(State { tip: header.tip(), next: parent.next.next(), boundary: header.boundary, detail })
     }
@@ -218,6 +247,10 @@ impl Format {
             (Self::Cardano(params), Detail::Cardano(state)) => {
                 Checks::Cardano(cardano::Checks::after(params, state, parent.tip.point.slot(), header))
             }
+            (Self::Native(_), Detail::Native(_)) => Checks::Native(native::Checks::new(header)),
+            (Self::Cardano(_), Detail::Native(_)) | (Self::Native(_), Detail::Cardano(_)) => {
+                panic!("{MIXED}")
+            }
         }
     }
 
@@ -225,6 +258,7 @@ impl Format {
     pub fn check_body(&self, block: &Block) -> Result<(), Reason> {
         match self {
             Self::Cardano(_) => Ok(cardano::check_body(block)?),
+            Self::Native(_) => Ok(native::check_body(block)?),
         }
     }
 
@@ -233,6 +267,7 @@ impl Format {
     pub fn prefer(&self, a: &Header, b: &Header) -> Ordering {
         match self {
             Self::Cardano(_) => cardano::prefer(a, b),
+            Self::Native(_) => native::prefer(a, b),
         }
     }
 }
@@ -270,11 +305,23 @@ impl Checks {
     pub fn run(&self) -> Result<Counts, Reason> {
         match self {
             Self::Cardano(checks) => Ok(checks.run()?),
+            Self::Native(checks) => {
+                checks.run()?;
+                Ok(Counts { signatures: 1, ..Counts::default() })
+            }
         }
     }
 }
 
 impl State {
+    /// What only the native format knows; `None` on a Cardano chain.
+    pub fn native(&self) -> Option<&native::State> {
+        match &self.detail {
+            Detail::Native(state) => Some(state),
+            Detail::Cardano(_) => None,
+        }
+    }
+
     /// The state as bytes, for a snapshot: `[version, tip, next, boundary, format, detail]`.
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
@@ -284,6 +331,10 @@ impl State {
         match &self.detail {
             Detail::Cardano(state) => {
                 codec::encode(&mut bytes, |out| out.u64(self.next.0)?.u64(boundary)?.u64(0)?.ok());
+                state.encode(&mut bytes);
+            }
+            Detail::Native(state) => {
+                codec::encode(&mut bytes, |out| out.u64(self.next.0)?.u64(boundary)?.u64(1)?.ok());
                 state.encode(&mut bytes);
             }
         }
@@ -306,6 +357,7 @@ impl State {
         };
         let detail = match reader.uint("format")? {
             0 => Detail::Cardano(cardano::State::read(&mut reader)?),
+            1 => Detail::Native(native::State::read(&mut reader)?),
             found => return Err(DecodeError::Unknown { what: "format", found }),
         };
         reader.close(list, "state")?;

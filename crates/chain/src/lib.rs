@@ -10,6 +10,7 @@ pub mod cardano;
 pub mod codec;
 pub mod format;
 pub mod header;
+pub mod native;
 pub mod point;
 pub mod tree;
 pub mod view;

@@ -18,7 +18,7 @@ use bytes::Bytes;
 pub use orphans::{MAX_ORPHANS, Orphans};
 pub use writer::Writer;
 
-use crate::{Hash, Header, Point, Position, Slot, Tip};
+use crate::{Hash, Header, Point, Position, Slot, Tip, codec};
 
 /// How many of the newest irreversible blocks a view still holds, so that readers at the tip of a chain that
 /// settles at once need no look into the log. A guess: a reader that lags further reads chunks anyway.
@@ -130,8 +130,9 @@ impl View {
     ) -> Self {
         let newest = volatile.last().or(recent.last());
         let head = volatile.last().map_or(irreversible, |entry| entry.header.tip());
-        let tip_suffix = writer::tip_suffix(&head);
-        let tip_frame = newest.map_or(Bytes::new(), |entry| writer::tip_frame(&entry.header, &tip_suffix));
+        let tip_suffix = codec::tip_suffix(&head);
+        let tip_frame =
+            newest.map_or(Bytes::new(), |entry| codec::roll_forward_frame(&entry.header.wire, &tip_suffix));
         Self { epoch, irreversible, settled, head, recent, volatile, orphans, tip_suffix, tip_frame }
     }
 

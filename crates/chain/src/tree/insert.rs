@@ -122,7 +122,14 @@ impl<S> Tree<S> {
 
     fn room_for_body(&mut self, id: Hash, bytes: usize) -> Result<Vec<Hash>, Refusal> {
         let max = self.config.max_bytes.get();
-        let height = self.nodes[&id].header.height;
+        if self.bytes + bytes <= max {
+            return Ok(Vec::new());
+        }
+        // A body on the way to the best header is worth as much as that header.
+        let height = match self.kept(&[self.best]).contains(&id) {
+            true => self.best_header().height,
+            false => self.nodes[&id].header.height,
+        };
         self.make_room(Some(id), height, |tree, gone| {
             (tree.bytes - gone.bytes + bytes > max).then_some(Refusal::TooManyBytes { bytes, max })
         })
@@ -131,8 +138,7 @@ impl<S> Tree<S> {
     /// Drops whole branches, the lowest first, until nothing is lacking. Changes nothing when it cannot.
     ///
     /// The paths to the head, the best header and `keep` stay, and so does every branch at least as high as
-    /// the newcomer: of two that compete for room the lower one loses. A newcomer on the way to the best
-    /// header is as high as that.
+    /// the newcomer: of two that compete for room the lower one loses.
     fn make_room(
         &mut self,
         keep: Option<Hash>,
@@ -141,11 +147,6 @@ impl<S> Tree<S> {
     ) -> Result<Vec<Hash>, Refusal> {
         let mut gone = Gone::default();
         let Some(mut refusal) = lack(self, &gone) else { return Ok(Vec::new()) };
-        let best = self.kept(&[self.best]);
-        let height = match keep.is_some_and(|id| best.contains(&id)) {
-            true => height.max(self.best_header().height),
-            false => height,
-        };
         let kept = self.kept(&[self.head, self.best, keep]);
         let lower = self.branches.iter().take_while(|(leaf, _)| *leaf < height);
         for &(_, leaf) in lower {

@@ -3,12 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use minicbor::Encoder;
-
 use super::{Entry, MAX_RECENT, Orphans, View};
 use crate::tree::{Change, Settled, Tree};
-use crate::{Header, Point, Tip};
 
 /// Makes views. Every change of the tree must be shown to it before the next view is published.
 #[derive(Debug, Default)]
@@ -64,24 +60,4 @@ impl Writer {
         }
         self.recent.push_back(entry);
     }
-}
-
-/// `[point, height]`.
-pub(super) fn tip_suffix(tip: &Tip) -> Bytes {
-    let mut out = Encoder::new(Vec::with_capacity(64));
-    let done = out.array(2).and_then(|out| match tip.point {
-        Point::Origin => out.array(0),
-        Point::Block(slot, hash) => out.array(2)?.u64(slot.0)?.bytes(&hash.0),
-    });
-    done.and_then(|out| out.u64(tip.height.0)).expect("a Vec takes everything");
-    out.into_writer().into()
-}
-
-/// `[2, header, tip]`: chain-sync's RollForward.
-pub(super) fn tip_frame(header: &Header, tip_suffix: &[u8]) -> Bytes {
-    let mut frame = Vec::with_capacity(2 + header.wire.len() + tip_suffix.len());
-    frame.extend_from_slice(&[0x83, 0x02]);
-    frame.extend_from_slice(&header.wire);
-    frame.extend_from_slice(tip_suffix);
-    frame.into()
 }
