@@ -7,6 +7,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 
+use chain::codec::encode_point;
 use chain::{Hash, Height, Point, Slot, Tip};
 use minicbor::Decoder;
 use minicbor::data::Type;
@@ -214,26 +215,6 @@ pub(crate) fn put_embedded_head(out: &mut Vec<u8>, length: usize) {
     put_head(out, 2, length as u64);
 }
 
-/// Writes `[]` or `[slot, hash]`.
-pub fn put_point(out: &mut Vec<u8>, point: &Point) {
-    match point {
-        Point::Origin => put_array(out, 0),
-        Point::Block(slot, hash) => {
-            put_array(out, 2);
-            put_uint(out, slot.0);
-            put_head(out, 2, Hash::LEN as u64);
-            out.extend_from_slice(&hash.0);
-        }
-    }
-}
-
-/// Writes `[point, height]`.
-pub fn put_tip(out: &mut Vec<u8>, tip: &Tip) {
-    put_array(out, 2);
-    put_point(out, &tip.point);
-    put_uint(out, tip.height.0);
-}
-
 /// How a list may be encoded: what the reference decodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
@@ -418,6 +399,6 @@ impl<'a> Element<'a> for Point {
     }
 
     fn write(&self, out: &mut Vec<u8>) {
-        put_point(out, self);
+        encode_point(self, out);
     }
 }

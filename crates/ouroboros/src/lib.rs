@@ -6,6 +6,8 @@
 //!
 //! Follows the ouroboros-network specification and the reference's codecs.
 
+#[cfg(test)]
+mod arbitrary;
 pub mod block_fetch;
 pub mod chain_sync;
 pub mod codec;

@@ -1,6 +1,7 @@
 //! The messages of block-fetch (`block-fetch.cddl`).
 
 use chain::Point;
+use chain::codec::encode_point;
 
 use crate::codec::{self, Error, Reader};
 
@@ -51,8 +52,8 @@ impl<'a> Message<'a> {
         match self {
             Self::RequestRange { from, to } => {
                 codec::put_message(out, 3, 0);
-                codec::put_point(out, from);
-                codec::put_point(out, to);
+                encode_point(from, out);
+                encode_point(to, out);
             }
             Self::ClientDone => codec::put_message(out, 1, 1),
             Self::StartBatch => codec::put_message(out, 1, 2),

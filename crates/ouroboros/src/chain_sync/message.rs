@@ -1,5 +1,6 @@
 //! The messages of chain-sync (`chain-sync.cddl`).
 
+use chain::codec::{encode_point, encode_tip};
 use chain::{Point, Tip};
 
 use crate::codec::{self, Error, List, Reader};
@@ -77,7 +78,7 @@ impl<'a> Message<'a> {
             Self::RollForward { header, tip } => {
                 codec::put_message(out, 3, 2);
                 out.extend_from_slice(header);
-                codec::put_tip(out, tip);
+                encode_tip(tip, out);
             }
             Self::RollBackward { point, tip } => put_point_and_tip(out, 3, point, tip),
             Self::FindIntersect { points } => {
@@ -87,7 +88,7 @@ impl<'a> Message<'a> {
             Self::IntersectFound { point, tip } => put_point_and_tip(out, 5, point, tip),
             Self::IntersectNotFound { tip } => {
                 codec::put_message(out, 2, 6);
-                codec::put_tip(out, tip);
+                encode_tip(tip, out);
             }
             Self::Done => codec::put_message(out, 1, 7),
         }
@@ -117,6 +118,6 @@ pub fn put_roll_forward(out: &mut Vec<u8>, header: &[u8], tip: &[u8]) {
 
 fn put_point_and_tip(out: &mut Vec<u8>, number: u64, point: &Point, tip: &Tip) {
     codec::put_message(out, 3, number);
-    codec::put_point(out, point);
-    codec::put_tip(out, tip);
+    encode_point(point, out);
+    encode_tip(tip, out);
 }

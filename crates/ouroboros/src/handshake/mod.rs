@@ -2,6 +2,8 @@
 
 mod message;
 mod state;
+#[cfg(test)]
+mod tests;
 mod version;
 
 pub use message::{Message, Refusal, Versions};

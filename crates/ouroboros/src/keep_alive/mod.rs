@@ -2,6 +2,8 @@
 
 mod message;
 mod state;
+#[cfg(test)]
+mod tests;
 
 pub use message::Message;
 pub use state::State;

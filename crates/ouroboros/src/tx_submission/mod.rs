@@ -2,6 +2,8 @@
 
 mod message;
 mod state;
+#[cfg(test)]
+mod tests;
 
 pub use message::{IdAndSize, Message};
 pub use state::{State, Violation};

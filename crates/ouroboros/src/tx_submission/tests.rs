@@ -1,0 +1,109 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::arbitrary::{self, assert_canonical, assert_round_trip, hex};
+use crate::codec::{List, Raw};
+
+#[test]
+fn the_bytes_are_the_cddls() {
+    let id = hex("82 06 42 aabb");
+    let tx = hex("82 06 d818 41 00");
+    let (raw_id, raw_tx) = ([Raw(&id)], [Raw(&tx)]);
+    let ids = [IdAndSize { id: Raw(&id), size: 300 }];
+    let table = [
+        ("81 06", Message::Init),
+        ("84 00 f5 00 0a", Message::RequestTxIds { blocking: true, acknowledged: 0, requested: 10 }),
+        ("84 00 f4 02 03", Message::RequestTxIds { blocking: false, acknowledged: 2, requested: 3 }),
+        ("82 01 9f 82 82 06 42 aabb 19012c ff", Message::ReplyTxIds { ids: List::new(&ids) }),
+        ("82 01 9f ff", Message::ReplyTxIds { ids: List::new(&[]) }),
+        ("82 02 9f 82 06 42 aabb ff", Message::RequestTxs { ids: List::new(&raw_id) }),
+        ("82 03 9f 82 06 d818 41 00 ff", Message::ReplyTxs { txs: List::new(&raw_tx) }),
+        ("81 04", Message::Done),
+    ];
+    for (text, message) in table {
+        let mut bytes = Vec::new();
+        message.encode(&mut bytes);
+        assert_eq!(bytes, hex(text), "{message:?}");
+        assert_eq!(Message::decode(&bytes), Ok(message));
+    }
+}
+
+#[test]
+fn refuses_what_is_no_message() {
+    // Definite lists among them: the reference decodes none.
+    for text in [
+        "82 01 80",
+        "82 02 80",
+        "82 03 81 00",
+        "84 00 f6 00 00",
+        "84 00 f5 00 1a00010000",
+        "81 05",
+        "82 01 9f 81 00 ff",
+        "82 01 9f",
+    ] {
+        assert!(Message::decode(&hex(text)).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn moves_as_the_specification_says() {
+    use State::*;
+    let one = [IdAndSize { id: Raw(&[0]), size: 1 }];
+    let request = |blocking| Message::RequestTxIds { blocking, acknowledged: 0, requested: 1 };
+    let messages = [
+        Message::Init,
+        request(true),
+        request(false),
+        Message::RequestTxs { ids: List::new(&[]) },
+        Message::ReplyTxIds { ids: List::new(&one) },
+        Message::ReplyTxIds { ids: List::new(&[]) },
+        Message::ReplyTxs { txs: List::new(&[]) },
+        Message::Done,
+    ];
+    let table = [
+        (Init, [Some(Idle), None, None, None, None, None, None, None]),
+        (Idle, [None, Some(BlockingIds), Some(NonBlockingIds), Some(Txs), None, None, None, None]),
+        (BlockingIds, [None, None, None, None, Some(Idle), None, None, Some(Done)]),
+        (NonBlockingIds, [None, None, None, None, Some(Idle), Some(Idle), None, None]),
+        (Txs, [None, None, None, None, None, None, Some(Idle), None]),
+        (Done, [None; 8]),
+    ];
+    for (state, after) in table {
+        assert_eq!(messages.each_ref().map(|message| state.after(message)), after, "{state:?}");
+    }
+}
+
+fn items() -> impl Strategy<Value = Vec<Vec<u8>>> {
+    prop::collection::vec(arbitrary::item(), 0..12)
+}
+
+proptest! {
+    #[test]
+    fn every_message_comes_back(
+        blocking in any::<bool>(),
+        acknowledged in any::<u16>(),
+        requested in any::<u16>(),
+        items in items(),
+        size in any::<u32>(),
+    ) {
+        let raws: Vec<Raw<'_>> = items.iter().map(|item| Raw(item)).collect();
+        let ids: Vec<IdAndSize<'_>> = raws.iter().map(|id| IdAndSize { id: *id, size }).collect();
+        assert_round_trip!(Message::RequestTxIds { blocking, acknowledged, requested });
+        assert_round_trip!(Message::ReplyTxIds { ids: List::new(&ids) });
+        assert_round_trip!(Message::RequestTxs { ids: List::new(&raws) });
+        assert_round_trip!(Message::ReplyTxs { txs: List::new(&raws) });
+    }
+
+    #[test]
+    fn damage_is_refused_or_harmless(
+        bytes in arbitrary::damaged(items().prop_map(|items| {
+            let ids: Vec<IdAndSize<'_>> =
+                items.iter().map(|item| IdAndSize { id: Raw(item), size: 7 }).collect();
+            let mut bytes = Vec::new();
+            Message::ReplyTxIds { ids: List::new(&ids) }.encode(&mut bytes);
+            bytes
+        })),
+    ) {
+        assert_canonical!(bytes);
+    }
+}
