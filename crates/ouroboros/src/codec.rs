@@ -12,6 +12,8 @@ use chain::{Hash, Height, Point, Slot, Tip};
 use minicbor::Decoder;
 use minicbor::data::Type;
 
+use crate::framing;
+
 /// CBOR embedded in CBOR.
 const TAG_EMBEDDED: u64 = 24;
 
@@ -107,11 +109,15 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// One item of any shape, as it stands.
+    /// One item of any shape, as it stands. (`minicbor` would also skip a break.)
     pub(crate) fn item(&mut self, what: &'static str) -> Result<&'a [u8], Error> {
-        let start = self.decoder.position();
-        self.take(what, |decoder| decoder.skip().ok())?;
-        Ok(self.since(start))
+        let at = self.decoder.position();
+        let rest = &self.decoder.input()[at..];
+        let Ok(Some(length)) = framing::item_len(rest, rest.len()) else {
+            return Err(Error::Expected { what, at });
+        };
+        self.decoder.set_position(at + length);
+        Ok(&rest[..length])
     }
 
     /// `[]` or `[slot, hash]`.
