@@ -2,8 +2,7 @@
 //!
 //! The files are drawn in `docs/store-format.md`. One [`Store`] writes, any number of [`Reader`]s read what is
 //! durable, over a [`files::Files`]: the disk, or a memory that loses and tears what was not synced.
-//! [`immutable`] reads the database of a Cardano node, [`verify`] checks everything, [`export`] writes blocks
-//! out again.
+//! [`immutable`] reads and writes the database of a Cardano node, [`verify`] checks everything.
 //!
 //! It decides nothing: which blocks are kept, and which are irreversible, its callers say.
 //!
@@ -15,19 +14,24 @@ pub mod config;
 pub mod error;
 pub mod files;
 mod forks;
+pub mod immutable;
 pub mod index;
+mod judge;
 mod log;
 pub mod meta;
 mod mirror;
+mod parallel;
 pub mod reader;
 pub mod recovery;
 pub mod segment;
 pub mod snapshot;
 mod store;
+pub mod verify;
 
 pub use config::{Config, Scan};
 pub use error::{Damage, Error};
 pub use files::{File, Files};
+pub use judge::Check;
 pub use meta::{Identity, identity};
 pub use reader::{Reader, Run};
 pub use recovery::{Cut, Recovered};

@@ -248,6 +248,16 @@ impl<F: Files> Reader<F> {
         index::read(&self.shared.files, &self.shared.index, first, count)
     }
 
+    /// The index from `first` to before `end`.
+    pub(crate) fn entries_between(&self, first: Position, end: u64) -> Result<Vec<Entry>, Error> {
+        self.entries(first, usize::try_from(end - first.0).expect("a stretch is short"))
+    }
+
+    /// An error that names a place in one of the store's files.
+    pub(crate) fn damaged_at(&self, path: &str, offset: u64, damage: Damage) -> Error {
+        Error::Damaged { path: self.shared.files.show(path), offset, damage }
+    }
+
     fn segment(&self, number: u32) -> Result<Arc<F::File>, Error> {
         if let Some(file) = self.shared.segments.get(number.into()) {
             return Ok(file);
