@@ -257,7 +257,7 @@ impl Format {
     /// Judges a body against its header: hash, size, nothing left over.
     pub fn check_body(&self, block: &Block) -> Result<(), Reason> {
         match self {
-            Self::Cardano(_) => Ok(cardano::check_body(block)?),
+            Self::Cardano(params) => Ok(cardano::check_body(params, block)?),
             Self::Native(_) => Ok(native::check_body(block)?),
         }
     }

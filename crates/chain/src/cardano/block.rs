@@ -12,11 +12,12 @@ use crate::{Block, Header};
 /// The largest block taken: block-fetch's message limit in the streaming state.
 pub const MAX_BLOCK_BYTES: usize = 2_500_000;
 
-/// Reads a header in wire form.
+/// Reads a header in wire form. Of the envelope, which nobody signs, only the canonical form is passed on.
 pub(crate) fn decode_header(params: &Params, wire: &Bytes) -> Result<Header, DecodeError> {
     let (era, bytes) = header::unwrap(wire)?;
     if era != Era::Byron {
-        return Ok(header::Parts::decode(era, bytes)?.header(header::id(bytes), wire.clone()));
+        let wire = if header::is_canonical(wire, bytes) { wire.clone() } else { header::wrap(era, bytes) };
+        return Ok(header::Parts::decode(era, bytes)?.header(header::id(bytes), wire));
     }
     let byron::Enveloped { boundary, bytes } = byron::open(bytes)?;
     let years = byron_years(params)?;

@@ -8,6 +8,7 @@ use pallas_crypto::hash::Hasher;
 
 use super::block::{hash, open};
 use super::era::Era;
+use super::params::Params;
 use super::state::Reason;
 use super::{byron, header};
 use crate::codec::{DecodeError, Reader};
@@ -28,9 +29,13 @@ pub(crate) fn parts(era: Era) -> u64 {
 }
 
 /// Judges the body.
-pub(crate) fn check(block: &Block) -> Result<(), Reason> {
+pub(crate) fn check(params: &Params, block: &Block) -> Result<(), Reason> {
     let mut reader = Reader::new(&block.raw);
     let (era, boundary) = open(&mut reader)?;
+    let slot = block.header.slot;
+    if !params.allows(era, slot) {
+        return Err(Reason::EraSlot { found: era, slot });
+    }
     if era == Era::Byron {
         let header = byron::Parts::read(boundary, &mut reader)?;
         if boundary { check_boundary(&header, &mut reader) } else { check_byron(&header, &mut reader) }

@@ -1,9 +1,12 @@
 //! The eras of Cardano, and the numbers by which headers and blocks name them.
 
+use serde::{Deserialize, Serialize};
+
 use crate::codec::DecodeError;
 
 /// An era: the rules by which a block was made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Era {
     /// Signed in turns by the federation's keys.
     Byron,

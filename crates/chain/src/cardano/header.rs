@@ -157,7 +157,7 @@ pub(crate) fn id(bytes: &[u8]) -> Hash {
 }
 
 /// Cuts a header in wire form into its era and its own bytes; Byron's keep their own envelope.
-pub(crate) fn unwrap<'a>(wire: &'a [u8]) -> Result<(Era, &'a [u8]), DecodeError> {
+pub(crate) fn unwrap(wire: &[u8]) -> Result<(Era, &[u8]), DecodeError> {
     if wire.len() > MAX_HEADER_BYTES {
         return Err(DecodeError::Range { what: "header size", found: wire.len() as u64 });
     }
@@ -169,6 +169,18 @@ pub(crate) fn unwrap<'a>(wire: &'a [u8]) -> Result<(Era, &'a [u8]), DecodeError>
     reader.close(list, "wrapped header")?;
     reader.finish("wrapped header")?;
     Ok((era, inner))
+}
+
+/// Whether the envelope is as short as it can be: then it is the one that [`wrap`] makes.
+pub(crate) fn is_canonical(wire: &[u8], bytes: &[u8]) -> bool {
+    /// `[era,` and the tag.
+    const BEFORE: usize = 2 + 2;
+    let head = match bytes.len() {
+        0..=0x17 => 1,
+        0x18..=0xff => 2,
+        _ => 3,
+    };
+    wire.len() == BEFORE + head + bytes.len()
 }
 
 /// The wire form of a header's own bytes.

@@ -29,7 +29,7 @@ pub use checks::Checks;
 pub use era::{Era, Protocol};
 pub use header::MAX_HEADER_BYTES;
 pub use nonces::{Nonce, Nonces};
-pub use params::{Byron, ExtraEntropy, Params, ParamsError};
+pub use params::{Byron, EraStart, ExtraEntropy, Params, ParamsError};
 pub use state::{Reason, State};
 
 pub(crate) use block::{decode_block, decode_header};

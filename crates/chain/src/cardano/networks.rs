@@ -1,6 +1,7 @@
 //! The networks that are built in. Numbers and hashes are those of the published genesis files.
 
-use super::params::{Byron, ExtraEntropy, Params};
+use super::era::Era;
+use super::params::{Byron, EraStart, ExtraEntropy, Params};
 use crate::Hash;
 
 /// The federation of mainnet's Byron years.
@@ -41,6 +42,14 @@ pub(super) fn mainnet() -> Params {
             end_slot: 4_492_800,
             issuers: MAINNET_ISSUERS.iter().map(|key| issuer(key)).collect(),
         }),
+        eras: eras(&[
+            (Era::Shelley, 208),
+            (Era::Allegra, 236),
+            (Era::Mary, 251),
+            (Era::Alonzo, 290),
+            (Era::Babbage, 365),
+            (Era::Conway, 507),
+        ]),
         extra_entropy: vec![ExtraEntropy {
             epoch: 259,
             nonce: hash("d982e06fd33e7440b43cefad529b7ecafbaa255e38178ad4189a37e4ce9bf1fa"),
@@ -61,6 +70,14 @@ pub(super) fn preprod() -> Params {
             end_slot: 86_400,
             issuers: Vec::new(),
         }),
+        eras: eras(&[
+            (Era::Shelley, 4),
+            (Era::Allegra, 5),
+            (Era::Mary, 6),
+            (Era::Alonzo, 7),
+            (Era::Babbage, 12),
+            (Era::Conway, 163),
+        ]),
         extra_entropy: Vec::new(),
         ..mainnet()
     }
@@ -76,9 +93,14 @@ pub(super) fn preview() -> Params {
         epoch_length: 86_400,
         shelley_genesis: hash("363498d1024f84bb39d3fa9593ce391483cb40d479b87233f868d6e57c3a400d"),
         byron: None,
+        eras: eras(&[(Era::Alonzo, 0), (Era::Babbage, 3), (Era::Conway, 646)]),
         extra_entropy: Vec::new(),
         ..mainnet()
     }
+}
+
+fn eras(starts: &[(Era, u64)]) -> Vec<EraStart> {
+    starts.iter().map(|&(era, epoch)| EraStart { era, epoch }).collect()
 }
 
 fn hash(text: &str) -> Hash {

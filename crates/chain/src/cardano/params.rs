@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::era::Era;
 use crate::{Hash, Slot};
 
 /// How many Byron slots make k blocks' worth of an epoch: a Byron epoch has 10k slots.
@@ -43,6 +44,11 @@ pub struct Params {
     /// The Byron years, if the network had any.
     #[serde(default)]
     pub byron: Option<Byron>,
+    /// When each era began, Byron aside, in order. Two eras may share their header's shape, and the number
+    /// that tells them apart is not signed: so a network whose eras are not listed here can be fed headers
+    /// of the wrong one.
+    #[serde(default)]
+    pub eras: Vec<EraStart>,
     /// Epochs whose nonce took entropy from outside (a protocol parameter that headers do not show).
     #[serde(default)]
     pub extra_entropy: Vec<ExtraEntropy>,
@@ -63,6 +69,16 @@ pub struct Byron {
     /// any delegation that its issuer signed is taken.
     #[serde(default, with = "keys")]
     pub issuers: Vec<[u8; 64]>,
+}
+
+/// The begin of an era.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EraStart {
+    /// The era.
+    pub era: Era,
+    /// Its first epoch.
+    pub epoch: u64,
 }
 
 /// Entropy that an epoch's nonce took from outside.
@@ -91,6 +107,9 @@ pub enum ParamsError {
         /// Which.
         field: &'static str,
     },
+    /// Eras out of order.
+    #[error("`eras` in the network file must name each era after Byron once, in order, with rising epochs")]
+    Eras,
     /// f is over 1.
     #[error("the network file says that more than every slot is active: give f as numerator / denominator")]
     ActiveSlots,
@@ -160,6 +179,11 @@ impl Params {
         if self.active_slots_numerator > self.active_slots_denominator {
             return Err(ParamsError::ActiveSlots);
         }
+        if !self.eras.is_sorted_by(|a, b| a.era < b.era && a.epoch < b.epoch)
+            || self.eras.iter().any(|start| start.era == Era::Byron)
+        {
+            return Err(ParamsError::Eras);
+        }
         match &self.byron {
             Some(byron) if byron.end_slot % self.byron_epoch_length() != 0 => {
                 Err(ParamsError::ByronEnd { epoch_length: self.byron_epoch_length() })
@@ -226,6 +250,21 @@ impl Params {
     /// 4k/f: the same from Conway on.
     pub fn randomness_window(&self) -> u64 {
         self.blocks_in_slots(4 * self.security)
+    }
+
+    /// Whether a block in this slot can be of this era, as far as is listed: the last era listed may have
+    /// been followed by others since.
+    pub fn allows(&self, era: Era, slot: Slot) -> bool {
+        if slot < self.shelley_start() || era == Era::Byron {
+            return slot < self.shelley_start() && era == Era::Byron;
+        }
+        let epoch = self.epoch(slot);
+        let begun = self.eras.partition_point(|start| start.epoch <= epoch);
+        match begun.checked_sub(1).map(|last| self.eras[last]) {
+            None => self.eras.first().is_none_or(|first| era < first.era),
+            Some(last) if era > last.era => begun == self.eras.len() && epoch > last.epoch,
+            Some(last) => era == last.era,
+        }
     }
 
     /// The entropy that the nonce of an epoch took from outside.

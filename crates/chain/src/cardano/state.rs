@@ -35,7 +35,7 @@ pub enum Reason {
         /// The slot.
         slot: Slot,
     },
-    /// A Byron slot in another era or the other way round.
+    /// A slot of another era.
     #[error("slot {slot} does not belong to the {found:?} era")]
     EraSlot {
         /// Its era.
@@ -205,10 +205,10 @@ impl State {
         era: Era,
     ) -> Result<(), Reason> {
         let slot = header.slot;
-        if (era == Era::Byron) != (slot < params.shelley_start()) {
+        if !params.allows(era, slot) {
             return Err(Reason::EraSlot { found: era, slot });
         }
-        if header.boundary && slot.0 % params.byron_epoch_length() != 0 {
+        if header.boundary && !slot.0.is_multiple_of(params.byron_epoch_length()) {
             return Err(Reason::Boundary { slot });
         }
         let (Some(parent), Some(last)) = (self.era, last) else { return Ok(()) };

@@ -63,7 +63,7 @@ impl Forge {
         plan: &Plan<'_>,
         pool: &Pool,
     ) -> Written {
-        let Some(detail) = cardano_state(parent) else { panic!("a state of another format") };
+        let Detail::Cardano(detail) = &parent.detail else { panic!("a state of another format") };
         let nonces = detail.nonces_at(&self.params, parent.tip.point.slot(), plan.era, plan.slot);
         let seed = slot_seed(plan.slot, nonces.and_then(|nonces| nonces.epoch));
         let seeds = if plan.era.protocol() == Protocol::Praos {
@@ -97,11 +97,6 @@ impl Forge {
         let counter = self.period(plan) / self.params.max_kes_evolutions;
         (counter * self.params.max_kes_evolutions, counter)
     }
-}
-
-fn cardano_state(state: &State) -> Option<&super::super::State> {
-    #[allow(irrefutable_let_patterns, reason = "more formats than one")]
-    if let Detail::Cardano(state) = &state.detail { Some(state) } else { None }
 }
 
 /// Transactions, witnesses, auxiliary data and, from Alonzo on, which transactions failed.

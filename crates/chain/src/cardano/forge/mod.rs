@@ -129,6 +129,7 @@ pub fn small_network() -> Params {
             end_slot: 100,
             issuers: Vec::new(),
         }),
+        eras: Vec::new(),
         extra_entropy: Vec::new(),
     }
 }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::super::forge::Plan;
-use super::super::{Era, Params, Reason, header};
+use super::super::forge::{Forge, Plan};
+use super::super::{Era, EraStart, Params, Reason, header};
 use super::{all_eras, byron_forge, find, forge, states, with_byte};
 use crate::{Counts, Format, Hash, Header, Height, Position, Slot, Tip, format};
 
@@ -14,8 +14,7 @@ fn cardano(reason: Reason) -> format::Reason {
 fn params(format: &Format) -> Params {
     match format {
         Format::Cardano(params) => (**params).clone(),
-        #[allow(unreachable_patterns, reason = "more formats than one")]
-        _ => panic!("not a Cardano network"),
+        Format::Native(_) => panic!("not a Cardano network"),
     }
 }
 
@@ -128,6 +127,42 @@ fn refuses_an_era_in_slots_that_are_not_its_own() {
 }
 
 #[test]
+fn refuses_headers_and_bodies_of_an_era_that_is_not_the_slots() {
+    let forge = forge();
+    let genesis = forge.format().genesis();
+    let block = forge.chain(&genesis, Era::Babbage, [250]).remove(0);
+    let starts = [(Era::Alonzo, 0), (Era::Babbage, 1), (Era::Conway, 3)];
+    let eras = starts.map(|(era, epoch)| EraStart { era, epoch }).to_vec();
+    let params = Params { eras, ..params(forge.format()) };
+    let allowed = |era, slot| params.allows(era, Slot(slot));
+    assert!(allowed(Era::Alonzo, 199) && !allowed(Era::Babbage, 199));
+    assert!(allowed(Era::Babbage, 200) && allowed(Era::Babbage, 599) && !allowed(Era::Conway, 599));
+    assert!(allowed(Era::Conway, 600) && !allowed(Era::Babbage, 600) && !allowed(Era::Byron, 600));
+    let format = Format::Cardano(Arc::new(params));
+    assert!(format.next(&genesis, &block.header).is_ok());
+    assert!(format.check_body(&block).is_ok());
+    // Conway's headers and bodies have Babbage's shape: only the number in front differs.
+    let mut raw = block.raw.to_vec();
+    raw[1] = 7;
+    let disguised = format.block(&raw.into()).unwrap();
+    assert_eq!(disguised.header.id, block.header.id);
+    let reason = cardano(Reason::EraSlot { found: Era::Conway, slot: Slot(250) });
+    assert_eq!(format.next(&genesis, &disguised.header), Err(reason.clone()));
+    assert_eq!(format.check_body(&disguised), Err(reason));
+}
+
+#[test]
+fn passes_on_the_canonical_envelope_alone() {
+    let forge = forge();
+    let format = forge.format();
+    let header = forge.chain(&format.genesis(), Era::Conway, [5]).remove(0).header;
+    let long_era = [&[0x82, 0x18, 0x06], &header.wire[2..]].concat();
+    assert_eq!(format.header(&long_era.into()).unwrap(), header);
+    let open = [&[0x9f], &header.wire[1..], &[0xff]].concat();
+    assert_eq!(format.header(&open.into()).unwrap(), header);
+}
+
+#[test]
 fn a_boundary_block_shares_height_and_slot() {
     let forge = byron_forge();
     let format = forge.format();
@@ -221,14 +256,9 @@ fn counters_neither_fall_nor_leap() {
         }
         let one = format.next(&genesis, &forge.block(&genesis, &plan(era, 700)).header).unwrap();
         let two = format.next(&one, &forge.block(&one, &plan(era, 1_300)).header).unwrap();
-        let again = Params { max_kes_evolutions: 63, ..params(format) };
-        let older = super::super::forge::Forge::new(again, [1; 32], 3);
-        let older = older.block(&two, &Plan { era, slot: Slot(1_310), maker: 1, transactions: &[] });
-        assert!(format.next(&two, &older.header).is_err() || leaps);
-        let mut fallen = plan(era, 1_320);
-        fallen.maker = 0;
-        let early = Params { max_kes_evolutions: 64, slots_per_kes_period: 21, ..params(format) };
-        let early = super::super::forge::Forge::new(early, [1; 32], 3).block(&two, &fallen);
+        // The same pool with a certificate that lasts longer: still its first.
+        let lasting = Params { slots_per_kes_period: 22, ..params(format) };
+        let early = Forge::new(lasting, [1; 32], 3).block(&two, &plan(era, 1_320));
         let refused = format.next(&two, &early.header).unwrap_err();
         assert_eq!(refused, cardano(Reason::CounterTooSmall { seen: 2, found: 0 }));
     }
@@ -275,7 +305,7 @@ fn refuses_forged_byron_headers() {
     // Extra data, the header's signature (64 bytes and a head of 2), then the delegation's.
     let forged = with_byte(format, &header, length - 10 - 66 - 1, 1).unwrap();
     assert_eq!(run(format, &forged), cardano(Reason::DelegationSignature));
-    let stranger = super::super::forge::Forge::new(params(format), [2; 32], 3);
+    let stranger = Forge::new(params(format), [2; 32], 3);
     assert_eq!(run(stranger.format(), &header), cardano(Reason::UnknownIssuer));
     let elsewhere = Format::Cardano(Arc::new(Params { magic: 43, ..params(format) }));
     assert_eq!(run(&elsewhere, &header), cardano(Reason::Magic { expected: 43, found: 42 }));

@@ -59,6 +59,9 @@ fn refuses_network_files_that_make_no_network() {
     assert_eq!(large.validate(), Err(ParamsError::TooLarge { field: "security" }));
     let crowded = Params { active_slots_numerator: 21, ..good.clone() };
     assert_eq!(crowded.validate(), Err(ParamsError::ActiveSlots));
+    let mut disordered = good.clone();
+    disordered.eras.swap(0, 1);
+    assert_eq!(disordered.validate(), Err(ParamsError::Eras));
     let mut ragged = good.clone();
     ragged.byron.as_mut().unwrap().end_slot += 1;
     assert_eq!(ragged.validate(), Err(ParamsError::ByronEnd { epoch_length: 21_600 }));
