@@ -23,7 +23,7 @@ pub const MAX_UPSTREAMS: u32 = 64;
 /// What it takes to be irreversible.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Config {
-    /// k.
+    /// k. Where a chain never rolls back, 1 will do.
     pub depth: NonZeroU64,
     /// m.
     pub agree: NonZeroU32,
@@ -120,7 +120,7 @@ impl Depth {
         }
     }
 
-    /// Blocks left the tree: they became irreversible, or cannot any more.
+    /// Blocks left the tree: they became irreversible (oldest first), or cannot any more.
     ///
     /// Upstreams that stand on one of these must have been let go with [`Input::Left`] before.
     pub fn on_gone<'a>(&mut self, gone: impl Iterator<Item = &'a Hash>) {
@@ -144,6 +144,18 @@ impl Depth {
     /// The highest block that is decided, if there is one above the irreversible tip.
     pub fn decided(&self) -> Option<Hash> {
         self.decided.map(|(_, id)| id)
+    }
+
+    /// Whether a single upstream decides alone.
+    pub fn trusts_one(&self) -> bool {
+        self.config.upstreams > 0 && self.config.trusts_one()
+    }
+
+    /// Whether an upstream's chain goes through the decided block, as far as one is decided.
+    pub fn serves_decided(&self, upstream: u32) -> bool {
+        let Some((_, id)) = self.decided else { return true };
+        self.witnessed.get(&id).is_some_and(|witnessed| witnessed.by & bit(upstream) != 0)
+            || self.shallow[upstream as usize].as_ref().is_some_and(|shallow| shallow.contains(&id))
     }
 
     fn on_serves<S>(&mut self, upstream: u32, tip: Point, tree: &Tree<S>) {

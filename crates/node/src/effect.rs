@@ -7,9 +7,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::format::{Checks, Counts, Reason, State};
 use crate::upstream;
 use bytes::Bytes;
+use chain::format::{Checks, Counts, Reason, State};
 use chain::{Block, Hash, Point, Position, View};
 
 use crate::pool;

@@ -1,35 +1,7 @@
 //! Words of the layers below, until those layers have them. The names and fields stay.
 
-/// Will be `chain::format`.
-pub mod format {
-    /// Why bytes are not a header or a block.
-    #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-    #[error("undecodable")]
-    pub struct DecodeError;
-    /// Why a header or a block is invalid.
-    #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-    #[error("invalid")]
-    pub struct Reason;
-    /// What is needed to judge the next header.
-    #[derive(Debug, Clone)]
-    pub struct State;
-    /// Which checks ran.
-    #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-    pub struct Counts;
-    /// The expensive checks of one header.
-    #[derive(Debug, Clone)]
-    pub struct Checks;
-
-    impl Checks {
-        /// Runs them.
-        pub fn run(&self) -> Result<Counts, Reason> {
-            Ok(Counts)
-        }
-    }
-}
-
 /// Will be `ouroboros::upstream`.
-pub mod upstream {
+pub(crate) mod upstream {
     use std::time::Duration;
 
     use bytes::Bytes;

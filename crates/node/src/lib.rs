@@ -1,22 +1,40 @@
 //! The Node: one sans-IO core that routes between the layers.
 //!
-//! ```text
-//! Node::new(Config, Start, seed: [u8; 32]) -> Node
-//! handle(&mut self, now: link::Time, input: Input, out: &mut Vec<Output>)
-//! next_deadline(&self) -> Option<Duration>     // on the monotonic clock
-//! status(&self, now: link::Time) -> Status
-//! check_invariants(&self)
-//! ```
+//! It follows upstreams or makes blocks, decides what readers see, and survives what upstreams and disks do.
+//! Whatever costs time or may fail leaves it as an [`Output`] and comes back as an [`Input`].
 //!
-//! `Start { settled: u64, irreversible: Tip, state: State, forks: Vec<Block>, recent: Vec<Arc<Entry>> }` is
-//! what the store recovered.
+//! It deliberately does no IO, opens no connection, verifies no signature and reads no clock: a driver does,
+//! the simulator's as well as production's.
+//!
+//! **Invariants** (see [`Node::check_invariants`]): what readers see is durable; the irreversible tip never
+//! moves back; an upstream that broke a rule is let go at once and left alone for a while.
 
+mod bodies;
+mod bounds;
+pub mod config;
 mod effect;
+mod fetching;
+mod follow;
+mod headers;
 mod interim;
+mod invariants;
+mod locator;
+mod node;
 pub mod pool;
+pub mod produce;
+mod progress;
+mod settle;
+mod sources;
 pub mod status;
+mod storing;
+mod target;
+pub mod upstream;
+mod verifying;
 pub mod violation;
 
+pub use chain::format;
+
+pub use config::{Config, Role};
 pub use effect::{CLOCK_SKEW, Input, Notice, Output, Record, Ticket, UpstreamId};
-pub use interim::{format, upstream};
+pub use node::{Node, Start};
 pub use status::Status;

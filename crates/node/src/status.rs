@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use chain::{Point, Tip};
-use serde::Serialize;
+use link::Time;
 
-use crate::UpstreamId;
 use crate::violation::Closing;
+use crate::{Node, UpstreamId};
+use chain::format::Counts;
 
 /// The node at one moment.
 #[derive(Debug, Clone)]
@@ -23,8 +24,8 @@ pub struct Status {
     pub best_claimed: Option<Tip>,
     /// Headers above the irreversible tip, on all forks.
     pub headers: usize,
-    /// Blocks above the irreversible tip, on all forks.
-    pub bodies: usize,
+    /// Bytes of headers and bodies above the irreversible tip, on all forks.
+    pub bytes: usize,
     /// Headers whose checks are under way.
     pub verifying: usize,
     /// Checks that ran and passed, by kind.
@@ -38,20 +39,14 @@ pub struct Status {
 }
 
 /// How many checks passed since the start.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Checks {
-    /// Headers checked.
+    /// Headers.
     pub headers: u64,
-    /// Bodies checked.
+    /// Bodies.
     pub bodies: u64,
-    /// KES or native signatures.
-    pub signatures: u64,
-    /// Operational certificates.
-    pub certificates: u64,
-    /// VRF proofs.
-    pub vrf: u64,
-    /// Headers whose VRF could not be checked because the epoch nonce was unknown.
-    pub nonce_unknown: u64,
+    /// What was checked of the headers.
+    pub counts: Counts,
 }
 
 /// What the node is about.
@@ -138,4 +133,72 @@ pub struct Upstream {
     pub faults: u32,
     /// Why its last connection ended.
     pub last_closing: Option<Closing>,
+}
+
+impl Node {
+    /// What an operator wants to know now.
+    pub fn status(&self, now: Time) -> Status {
+        let (head, root) = (self.tree.head(), self.tree.root());
+        let best_claimed = self.best_claimed();
+        Status {
+            state: self.state(now, head, best_claimed),
+            irreversible: root.tip,
+            settled: root.settled,
+            head,
+            best_claimed,
+            headers: self.tree.len(),
+            bytes: self.tree.bytes(),
+            verifying: self.verifying.len(),
+            checks: self.checks,
+            pool: self.producer.as_ref().map_or(0, |producer| producer.pool.len()),
+            produced: self.producer.as_ref().map_or(0, |producer| producer.made),
+            upstreams: (0..self.upstreams.len()).map(|index| self.upstream_status(now, index)).collect(),
+        }
+    }
+
+    fn state(&self, now: Time, head: Tip, best_claimed: Option<Tip>) -> State {
+        if let Some(error) = &self.failed {
+            return State::Failed { error: error.clone() };
+        }
+        if self.producer.is_some() {
+            return State::Producing;
+        }
+        if !self.is_started {
+            return State::Starting;
+        }
+        if !self.upstreams.iter().any(|upstream| upstream.is_connected()) {
+            return State::NoUpstreams;
+        }
+        self.progress.state(now.mono, head, best_claimed)
+    }
+
+    /// The highest tip that a connected upstream states.
+    pub(crate) fn best_claimed(&self) -> Option<Tip> {
+        let connected = self.upstreams.iter().filter(|upstream| upstream.is_connected());
+        connected.filter_map(|upstream| upstream.tip).max_by_key(|tip| tip.height)
+    }
+
+    fn upstream_status(&self, now: Time, index: usize) -> Upstream {
+        let upstream = &self.upstreams[index];
+        Upstream {
+            id: UpstreamId(index as u32),
+            phase: upstream.phase.name(),
+            phase_age: now.mono.saturating_sub(upstream.since),
+            tip: upstream.tip,
+            at: upstream.at(),
+            headers: upstream.headers,
+            bodies: upstream.bodies,
+            rtt: upstream.rtt,
+            faults: upstream.faults,
+            last_closing: upstream.last_closing.clone(),
+        }
+    }
+}
+
+impl Checks {
+    /// The checks of one header passed.
+    pub(crate) fn add(&mut self, counts: &Counts) {
+        self.headers += 1;
+        self.counts += *counts;
+    }
 }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::format::{DecodeError, Reason};
+use chain::DecodeError;
+use chain::format::Reason;
 use chain::{Hash, Point};
 
 /// A fault of an upstream: what it sent cannot come from an honest server of our chain.
@@ -38,6 +39,12 @@ pub enum Violation {
     /// A header nobody asked for.
     #[error("a header that was not asked for")]
     HeaderUnasked,
+    /// More headers on more forks than a chain of ours can have.
+    #[error("more than {headers} headers on forks above our irreversible block")]
+    TooManyForks {
+        /// How many are allowed.
+        headers: usize,
+    },
     /// A block that cannot be decoded.
     #[error("undecodable block: {0}")]
     BlockUndecodable(DecodeError),
@@ -99,6 +106,9 @@ pub enum Cause {
     /// It has nothing in common with our chain, not even the beginning.
     #[error("no intersection, not even at the beginning: is it of the same network?")]
     NoIntersection,
+    /// Its chain was dropped for want of room.
+    #[error("there was no room for its chain")]
+    Crowded,
     /// This node failed and accepts nothing more.
     #[error("this node has stopped accepting")]
     Failed,
@@ -134,9 +144,10 @@ impl Cause {
     pub fn pause(&self) -> Pause {
         match self {
             Self::Closed(_) | Self::Unreachable(_) => BACK_OFF,
-            Self::Stalled(_) | Self::NoBlocks => SLOW,
+            Self::Stalled(_) | Self::NoBlocks | Self::Crowded => SLOW,
             Self::Violation(_) | Self::Conflict | Self::NoIntersection => LIED,
-            Self::Failed => Pause { first: Duration::MAX, longest: Duration::MAX },
+            // It dials no more.
+            Self::Failed => Pause { first: Duration::ZERO, longest: Duration::ZERO },
         }
     }
 }

@@ -1,0 +1,313 @@
+//! Following upstreams: dial, find the intersection, take headers, follow roll-backs, part.
+//!
+//! An upstream is *following* when its chain is above our irreversible tip and *trailing* when it is still
+//! behind: then its headers are only compared, until one of them is our irreversible tip. Points are offered
+//! newest first and ours include the irreversible tip, so an intersection below it means that the upstream
+//! does not have it: it is behind when its stated tip is not higher, and in conflict with us when it is.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use chain::{Header, Point, Tip};
+use link::Time;
+use rand::RngExt;
+
+use crate::upstream::{Command, Event, Fragment, Phase};
+use crate::violation::{Cause, Closing, Violation};
+use crate::{CLOCK_SKEW, Node, Notice, Output, Ticket, UpstreamId, locator};
+
+/// Faults in a row that are counted: a pause that has doubled so often is at its longest anyway.
+const MAX_FAULTS: u32 = 16;
+
+/// An upstream that followed for so long without a fault starts with a clean slate. A guess.
+const PROVEN: Duration = Duration::from_secs(120);
+
+impl Node {
+    /// Dials those whose pause is over.
+    pub(crate) fn connect_due(&mut self, now: Time, out: &mut Vec<Output>) {
+        for (index, upstream) in self.upstreams.iter_mut().enumerate() {
+            if let Phase::Waiting { until } = upstream.phase
+                && until <= now.mono
+            {
+                upstream.enter(now.mono, Phase::Connecting);
+                out.push(Output::Connect { id: UpstreamId(index as u32) });
+            }
+        }
+    }
+
+    /// What an upstream's machine says.
+    pub(crate) fn on_event(&mut self, now: Time, id: UpstreamId, event: Event, out: &mut Vec<Output>) {
+        if matches!(self.upstream(id).phase, Phase::Waiting { .. }) {
+            // The connection ended by our own decision while this was on its way.
+            return;
+        }
+        let done = match event {
+            Event::Ready { .. } => self.on_ready(now, id, out),
+            Event::Intersected { point, tip } => self.on_intersected(now, id, point, tip, out),
+            Event::NotIntersected { .. } => Err(Cause::NoIntersection),
+            Event::Forward { wire, tip } => self.on_forward(now, id, wire, tip, out),
+            Event::Backward { point, tip } => self.on_backward(id, point, tip, out),
+            Event::Waiting => Ok(()),
+            Event::BatchStarted => Ok(()),
+            Event::Block { raw } => self.on_block(id, raw, out),
+            Event::BatchDone => self.on_batch_done(id),
+            Event::NoBlocks => self.on_no_blocks(id),
+            Event::Rtt { rtt } => self.on_rtt(id, rtt),
+            Event::Peers { .. } => Ok(()),
+            Event::Closed { reason } => {
+                self.part(now, id, Cause::Closed(reason.to_string()));
+                return;
+            }
+        };
+        if let Err(cause) = done {
+            self.disconnect(now, id, cause, out);
+        }
+    }
+
+    /// A dial that led nowhere.
+    pub(crate) fn on_connect_failed(&mut self, now: Time, id: UpstreamId, error: String) {
+        if matches!(self.upstream(id).phase, Phase::Connecting) {
+            self.part(now, id, Cause::Unreachable(error));
+        }
+    }
+
+    /// The points of the log that were asked for.
+    pub(crate) fn on_loaded(
+        &mut self,
+        now: Time,
+        ticket: Ticket,
+        settled: Vec<Point>,
+        out: &mut Vec<Output>,
+    ) {
+        let waits = |phase: &Phase| matches!(phase, Phase::Locating { ticket: t } if *t == ticket);
+        let Some(index) = self.upstreams.iter().position(|upstream| waits(&upstream.phase)) else { return };
+        let offered = locator::points(&self.tree, settled);
+        let command = Command::Intersect { points: offered.clone() };
+        let irreversible = self.tree.root().tip;
+        self.upstreams[index].enter(now.mono, Phase::Intersecting { offered, irreversible });
+        out.push(Output::Upstream { id: UpstreamId(index as u32), command });
+    }
+
+    fn on_ready(&mut self, now: Time, id: UpstreamId, out: &mut Vec<Output>) -> Result<(), Cause> {
+        let ticket = self.next_ticket();
+        self.upstream_mut(id).enter(now.mono, Phase::Locating { ticket });
+        let positions = locator::positions(self.tree.root().settled);
+        out.push(Output::Load { ticket, positions });
+        Ok(())
+    }
+
+    fn on_intersected(
+        &mut self,
+        now: Time,
+        id: UpstreamId,
+        point: Point,
+        tip: Tip,
+        out: &mut Vec<Output>,
+    ) -> Result<(), Cause> {
+        self.upstream_mut(id).tip = Some(tip);
+        let Phase::Intersecting { offered, irreversible } = &self.upstream(id).phase else { return Ok(()) };
+        let Some(index) = offered.iter().position(|offer| *offer == point) else {
+            return Err(Violation::IntersectionUnknown { at: point }.into());
+        };
+        let has_irreversible = offered[..index].iter().all(|offer| *offer != irreversible.point);
+        if !has_irreversible && tip.height > irreversible.height {
+            return Err(self.conflict(id, point, out));
+        }
+        let phase = match self.tree.state(&point) {
+            Some(_) => Phase::Following(Fragment::new(point)),
+            None => Phase::Trailing { last: point, asked: 0 },
+        };
+        self.upstream_mut(id).enter(now.mono, phase);
+        self.moved(id);
+        Ok(())
+    }
+
+    fn on_forward(
+        &mut self,
+        now: Time,
+        id: UpstreamId,
+        wire: Bytes,
+        tip: Tip,
+        out: &mut Vec<Output>,
+    ) -> Result<(), Cause> {
+        let header = self.format.header(&wire).map_err(Violation::HeaderUndecodable)?;
+        let upstream = self.upstream_mut(id);
+        upstream.tip = Some(tip);
+        let (last, asked) = match &mut upstream.phase {
+            Phase::Following(fragment) => (fragment.last(), &mut fragment.asked),
+            Phase::Trailing { last, asked } => (*last, asked),
+            Phase::Waiting { .. }
+            | Phase::Connecting
+            | Phase::Locating { .. }
+            | Phase::Intersecting { .. } => {
+                return Err(Violation::HeaderUnasked.into());
+            }
+        };
+        *asked = asked.checked_sub(1).ok_or(Violation::HeaderUnasked)?;
+        if last != Point::Origin && header.prev != last.hash() {
+            return Err(Violation::HeaderUnlinked { id: header.id, last }.into());
+        }
+        match upstream.phase {
+            Phase::Trailing { .. } => self.trail(now, id, header, out),
+            _ => self.take_header(now, id, header, out),
+        }
+    }
+
+    /// A header of an upstream that is behind us: only compared.
+    fn trail(
+        &mut self,
+        now: Time,
+        id: UpstreamId,
+        header: Header,
+        out: &mut Vec<Output>,
+    ) -> Result<(), Cause> {
+        let irreversible = self.tree.root().tip;
+        let upstream = self.upstream_mut(id);
+        let Phase::Trailing { last, asked } = &mut upstream.phase else {
+            unreachable!("only called when trailing")
+        };
+        if header.point() == irreversible.point {
+            let fragment = Fragment { asked: *asked, ..Fragment::new(header.point()) };
+            upstream.enter(now.mono, Phase::Following(fragment));
+            self.moved(id);
+        } else if header.height > irreversible.height {
+            return Err(self.conflict(id, header.point(), out));
+        } else {
+            *last = header.point();
+        }
+        Ok(())
+    }
+
+    /// A header above our irreversible tip: judged, unless another upstream brought it already.
+    fn take_header(
+        &mut self,
+        now: Time,
+        id: UpstreamId,
+        header: Header,
+        out: &mut Vec<Output>,
+    ) -> Result<(), Cause> {
+        self.check_slot(now, &header)?;
+        let point = header.point();
+        if self.tree.contains(&header.id) {
+            self.following(id).at = point;
+            self.moved(id);
+        } else {
+            if !self.verifying.contains(&header.id) {
+                self.begin_checks(id, header, out)?;
+            }
+            self.following(id).unverified.push_back(point);
+        }
+        self.upstream_mut(id).headers += 1;
+        Ok(())
+    }
+
+    fn check_slot(&self, now: Time, header: &Header) -> Result<(), Violation> {
+        let ahead = self.format.slot_start(header.slot).saturating_sub(now.wall);
+        if ahead > CLOCK_SKEW {
+            return Err(Violation::HeaderFromTheFuture { id: header.id, ahead });
+        }
+        Ok(())
+    }
+
+    fn begin_checks(
+        &mut self,
+        id: UpstreamId,
+        header: Header,
+        out: &mut Vec<Output>,
+    ) -> Result<(), Violation> {
+        let last = self.following(id).last();
+        let known = last.hash().and_then(|hash| self.verifying.state(&hash));
+        let parent = known.or_else(|| self.tree.state(&last)).expect("a fragment stands on known headers");
+        let invalid = |reason| Violation::HeaderInvalid { id: header.id, reason };
+        let state = self.format.next(parent, &header).map_err(invalid)?;
+        let checks = self.format.checks(parent, &header);
+        if self.sources.count(id) >= self.bounds.headers_each() {
+            return Err(Violation::TooManyForks { headers: self.bounds.headers_each() });
+        }
+        let ticket = self.next_ticket();
+        self.sources.add(header.id, id);
+        self.verifying.begin(ticket, header, state);
+        out.push(Output::Verify { ticket, checks });
+        Ok(())
+    }
+
+    fn on_backward(
+        &mut self,
+        id: UpstreamId,
+        to: Point,
+        tip: Tip,
+        out: &mut Vec<Output>,
+    ) -> Result<(), Cause> {
+        let irreversible = self.tree.root().tip.point;
+        let known = self.tree.state(&to).is_some();
+        let upstream = self.upstream_mut(id);
+        upstream.tip = Some(tip);
+        match &mut upstream.phase {
+            Phase::Trailing { last, asked } => {
+                *asked = asked.saturating_sub(1);
+                *last = to;
+            }
+            Phase::Following(fragment) => {
+                fragment.asked = fragment.asked.saturating_sub(1);
+                if !fragment.roll_back_unverified(to) {
+                    if !known && to.slot() > irreversible.slot() {
+                        return Err(Violation::RollBackUnknown { to }.into());
+                    }
+                    if !known {
+                        return Err(self.conflict(id, to, out));
+                    }
+                    fragment.roll_back(to);
+                }
+                self.moved(id);
+            }
+            Phase::Waiting { .. }
+            | Phase::Connecting
+            | Phase::Locating { .. }
+            | Phase::Intersecting { .. } => {
+                return Err(Violation::HeaderUnasked.into());
+            }
+        }
+        Ok(())
+    }
+
+    fn on_rtt(&mut self, id: UpstreamId, rtt: Duration) -> Result<(), Cause> {
+        self.upstream_mut(id).rtt = Some(rtt);
+        Ok(())
+    }
+
+    /// Tells the operator that an upstream's chain conflicts with ours.
+    pub(crate) fn conflict(&mut self, id: UpstreamId, at: Point, out: &mut Vec<Output>) -> Cause {
+        let irreversible = self.tree.root().tip.point;
+        out.push(Output::Notice(Notice::Conflict { id, at, irreversible }));
+        Cause::Conflict
+    }
+
+    /// Closes a connection from our side.
+    pub(crate) fn disconnect(&mut self, now: Time, id: UpstreamId, cause: Cause, out: &mut Vec<Output>) {
+        let closing = self.part(now, id, cause);
+        out.push(Output::Disconnect { id, closing });
+    }
+
+    /// The end of a connection: takes everything back that the upstream was to do for us.
+    fn part(&mut self, now: Time, id: UpstreamId, cause: Cause) -> Closing {
+        let jitter = self.rng.random_range(0.75..1.25);
+        let upstream = self.upstream_mut(id);
+        if upstream.fragment().is_some() && now.mono.saturating_sub(upstream.since) >= PROVEN {
+            upstream.faults = 0;
+        }
+        let pause = cause.pause();
+        let doubled = pause.first.saturating_mul(1 << upstream.faults);
+        let cool_off = doubled.min(pause.longest).mul_f64(jitter);
+        upstream.faults = (upstream.faults + 1).min(MAX_FAULTS);
+        let closing = Closing { cause, cool_off };
+        upstream.last_closing = Some(closing.clone());
+        upstream.enter(now.mono, Phase::Waiting { until: now.mono.saturating_add(cool_off) });
+        self.bodies.leave(id);
+        self.moved(id);
+        closing
+    }
+
+    fn following(&mut self, id: UpstreamId) -> &mut Fragment {
+        self.upstream_mut(id).fragment_mut().expect("only called when following")
+    }
+}

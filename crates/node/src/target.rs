@@ -1,0 +1,86 @@
+//! Which of the upstreams' chains is worth its bodies, and what is decided.
+//!
+//! The target is the best chain among those that connected upstreams serve and that go through the decided
+//! block. So a liar's longer chain is left once m others have k blocks on theirs, and a chain that nobody
+//! serves any more is not waited for.
+
+use std::cmp::Ordering;
+
+use chain::{Header, Point};
+use consensus::{Consensus, depth};
+
+use crate::{Node, UpstreamId};
+
+impl Node {
+    /// An upstream's chain ends elsewhere than before, or is not known any more.
+    pub(crate) fn moved(&mut self, id: UpstreamId) {
+        self.is_moved = true;
+        let Consensus::Depth(depth) = &mut self.consensus else { return };
+        let input = match self.upstreams[id.0 as usize].fragment() {
+            Some(fragment) => depth::Input::Serves { upstream: id.0, tip: fragment.at },
+            None => depth::Input::Left { upstream: id.0 },
+        };
+        depth.handle(input, &self.tree);
+    }
+
+    /// The block up to which everything is to become irreversible.
+    pub(crate) fn decided(&self) -> Option<Point> {
+        match &self.consensus {
+            Consensus::Solo(_) => Some(self.tree.head().point),
+            Consensus::Depth(depth) => Some(self.tree.header(&depth.decided()?)?.point()),
+        }
+    }
+
+    /// Whether a single upstream decides alone.
+    pub(crate) fn trusts_one(&self) -> bool {
+        match &self.consensus {
+            Consensus::Solo(_) => false,
+            Consensus::Depth(depth) => depth.trusts_one(),
+        }
+    }
+
+    /// Chooses the target anew, if upstreams have moved.
+    pub(crate) fn choose_target(&mut self) {
+        if !std::mem::take(&mut self.is_moved) {
+            return;
+        }
+        let target = self.best_served().map(Header::point);
+        if target != self.bodies.target() {
+            let (missing, extends) = target.map_or((Vec::new(), false), |target| self.missing(target));
+            self.bodies.retarget(target, missing, extends);
+        }
+    }
+
+    /// The end of the best chain that is served and goes through the decided block.
+    fn best_served(&self) -> Option<&Header> {
+        let end = |index: usize| self.tree.header(&self.upstreams[index].fragment()?.at.hash()?);
+        let through = (0..self.upstreams.len()).filter(|index| match &self.consensus {
+            Consensus::Solo(_) => true,
+            Consensus::Depth(depth) => depth.serves_decided(*index as u32),
+        });
+        through.filter_map(end).reduce(|best, header| match self.format.prefer(header, best) {
+            Ordering::Greater => header,
+            Ordering::Less | Ordering::Equal => best,
+        })
+    }
+
+    /// The headers without bodies on the way to the target, oldest first; and whether that way leads on from
+    /// the present target, whose own missing ones are left out then.
+    fn missing(&self, target: Point) -> (Vec<Header>, bool) {
+        let present = self.bodies.target().and_then(|present| present.hash());
+        let (mut missing, mut extends) = (Vec::new(), false);
+        let mut at = target.hash();
+        while let Some(header) = at.and_then(|id| self.tree.header(&id)) {
+            extends = present == Some(header.id);
+            if extends || self.tree.is_complete(&header.id) {
+                break;
+            }
+            if self.tree.block(&header.id).is_none() && !self.storing.contains(&header.id) {
+                missing.push(header.clone());
+            }
+            at = header.prev;
+        }
+        missing.reverse();
+        (missing, extends)
+    }
+}
