@@ -11,12 +11,14 @@ mod arbitrary;
 pub mod block_fetch;
 pub mod chain_sync;
 pub mod codec;
+mod conversation;
 pub mod framing;
 pub mod handshake;
 pub mod keep_alive;
 pub mod limits;
 pub mod peer_sharing;
 pub mod tx_submission;
+pub mod upstream;
 mod violation;
 
 pub use violation::Violation;

@@ -1,9 +1,11 @@
 //! Block-fetch: the initiator asks for ranges of blocks, and gets them as they are stored.
 
+mod initiator;
 mod message;
 mod state;
 #[cfg(test)]
 mod tests;
 
+pub use initiator::Initiator;
 pub use message::{Message, put_block_head};
 pub use state::State;

@@ -1,9 +1,11 @@
 //! Tx-submission 2: the responder pulls transactions from the initiator, ids first.
 
+mod initiator;
 mod message;
 mod state;
 #[cfg(test)]
 mod tests;
 
+pub use initiator::{Initiator, MAX_OFFERED_BYTES, Offer};
 pub use message::{IdAndSize, Message};
 pub use state::{State, Violation};
