@@ -17,6 +17,7 @@ pub mod handshake;
 pub mod keep_alive;
 pub mod limits;
 pub mod peer_sharing;
+pub mod server;
 pub mod tx_submission;
 pub mod upstream;
 mod violation;

@@ -2,10 +2,12 @@
 
 mod initiator;
 mod message;
+mod responder;
 mod state;
 #[cfg(test)]
 mod tests;
 
 pub use initiator::Initiator;
 pub use message::{Message, put_block_head};
+pub use responder::{Ask, Responder};
 pub use state::State;

@@ -2,6 +2,7 @@
 
 mod initiator;
 mod message;
+mod responder;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -9,5 +10,6 @@ mod version;
 
 pub use initiator::{Initiator, Outcome};
 pub use message::{Message, Refusal, Versions};
+pub use responder::{Answer, Offer, answer};
 pub use state::State;
 pub use version::{Version, VersionData};

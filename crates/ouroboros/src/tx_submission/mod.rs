@@ -2,10 +2,12 @@
 
 mod initiator;
 mod message;
+mod responder;
 mod state;
 #[cfg(test)]
 mod tests;
 
 pub use initiator::{Initiator, MAX_OFFERED_BYTES, Offer};
 pub use message::{IdAndSize, Message};
+pub use responder::{Ask, Offer, Responder};
 pub use state::{State, Violation};
