@@ -15,6 +15,7 @@ mod wire;
 
 mod catchup;
 mod fanout;
+mod headers;
 mod tip;
 
 use clap::{Parser, Subcommand};
@@ -40,6 +41,8 @@ enum Command {
     Catchup(catchup::Args),
     /// From a new tip to the last of 4,000 waiting followers.
     Tip(tip::Args),
+    /// How many headers one core judges in a second.
+    Headers(headers::Args),
     /// A server under test (started by the benchmarks).
     #[command(hide = true)]
     Serve(Serve),
@@ -79,6 +82,7 @@ fn main() -> anyhow::Result<()> {
         Command::Fanout(args) => fanout::run(args)?,
         Command::Catchup(args) => catchup::run(args)?,
         Command::Tip(args) => tip::run(args)?,
+        Command::Headers(args) => headers::run(args)?,
         Command::Serve(serve) => return start(serve),
         Command::Load(args) => return load::run(args),
     };
