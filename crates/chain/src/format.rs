@@ -154,7 +154,7 @@ impl Format {
     pub fn security(&self) -> u64 {
         match self {
             Self::Cardano(params) => params.security,
-            Self::Native(params) => params.security,
+            Self::Native(params) => params.security.get(),
         }
     }
 

@@ -3,9 +3,9 @@
 use bytes::Bytes;
 
 use super::header::{decode_fields, era, header, unwrap, wrap};
-use super::{MAX_BODY_BYTES, MAX_TRANSACTIONS, NATIVE_ERA, Reason, merkle};
-use crate::Block;
+use super::{MAX_BODY_BYTES, MAX_TRANSACTIONS, NATIVE_ERA, Reason, blake2b, merkle};
 use crate::codec::{DecodeError, Reader, encode};
+use crate::{Block, Hash};
 
 /// A block taken apart, as slices of its bytes.
 struct Parts<'a> {
@@ -32,6 +32,11 @@ pub fn decode_block(raw: &Bytes) -> Result<Block, DecodeError> {
 pub fn transactions(block: &Block) -> Result<Vec<Bytes>, DecodeError> {
     let parts = parts(&block.raw)?;
     Ok(list(parts.body)?.into_iter().map(|transaction| block.raw.slice_ref(transaction)).collect())
+}
+
+/// The id of a transaction: its Blake2b-256 hash.
+pub fn transaction_id(transaction: &[u8]) -> Hash {
+    blake2b(transaction)
 }
 
 /// Checks that a block's transactions are those that its header names.

@@ -33,7 +33,7 @@ mod validators;
 #[cfg(test)]
 mod tests;
 
-pub use block::{check_body, decode_block, transactions};
+pub use block::{check_body, decode_block, transaction_id, transactions};
 pub use build::{Builder, Full, Key};
 pub use header::{Change, Fields, Produced, StateRoot, decode_fields, decode_header};
 pub use params::{Invalid, Params};

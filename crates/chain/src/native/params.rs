@@ -26,9 +26,9 @@ pub struct Params {
     pub start_unix_ms: u64,
     /// The most bytes of a block's transactions, as encoded in the block.
     pub max_body_bytes: NonZeroU64,
-    /// With this many blocks on top, a block is deep enough for those who follow without voting. Zero on a
+    /// With this many blocks on top, a block is deep enough for those who follow without voting. One on a
     /// chain of one producer, which never rolls back.
-    pub security: u64,
+    pub security: NonZeroU64,
     /// The validators of the first blocks.
     pub validators: Vec<Validator>,
 }
@@ -62,7 +62,7 @@ impl Params {
             slot_length_ms: second,
             start_unix_ms,
             max_body_bytes: mebibyte,
-            security: 0,
+            security: NonZeroU64::MIN,
             validators,
         }
     }
@@ -86,7 +86,7 @@ impl Params {
         let mut bytes = Vec::new();
         encode(&mut bytes, |out| {
             out.array(7)?.str(&self.name)?.u32(self.magic)?.u32(self.slot_length_ms.get())?;
-            out.u64(self.start_unix_ms)?.u64(self.max_body_bytes.get())?.u64(self.security)?.ok()
+            out.u64(self.start_unix_ms)?.u64(self.max_body_bytes.get())?.u64(self.security.get())?.ok()
         });
         if let Some(validators) = self.validator_set() {
             validators.encode(&mut bytes);

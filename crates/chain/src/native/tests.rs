@@ -270,7 +270,7 @@ fn every_parameter_makes_another_chain() {
         Params { name: "other".into(), ..params() },
         Params { magic: 8, ..params() },
         Params { start_unix_ms: 1_001, ..params() },
-        Params { security: 1, ..params() },
+        Params { security: NonZeroU64::MAX, ..params() },
         Params::solo("test", 7, 1_000, key(2).public()),
     ]
     .iter()
