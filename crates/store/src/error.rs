@@ -42,9 +42,9 @@ pub enum Error {
         /// The directory.
         dir: String,
         /// What it holds.
-        found: Identity,
+        found: Box<Identity>,
         /// What was asked for.
-        wanted: Identity,
+        wanted: Box<Identity>,
     },
     /// The directory was written by a version that this one cannot read.
     #[error("{path} says version {found}, this program reads version {known}: use the program that wrote it")]

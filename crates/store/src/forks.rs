@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::error::{Context as _, Damage, Error};
 use crate::files::Files;
 use crate::recovery::Cut;
-use crate::segment::{Header, Kind, Scan, Writer};
+use crate::segment::{self, Header, Kind, Scan, Writer};
 
 /// The fork segments, open for writing.
 #[derive(Debug)]
@@ -79,8 +79,11 @@ impl<F: Files> Forks<F> {
             Some((offset, damage)) => (offset, Some(damage)),
             None => (end.offset, end.damage),
         };
-        Cut::note(cuts, &scan, offset, damage)?;
+        let cut = Cut::note(cuts, &scan, offset, damage)?;
         self.segments.insert(number, youngest);
+        if cut && !last {
+            segment::cut(&self.files, Kind::Forks, number, offset)?;
+        }
         if last {
             self.writer = Some(Writer::resume(&self.files, header, offset, self.segment_bytes)?);
         }

@@ -69,7 +69,8 @@ pub(crate) fn check<F: Files>(files: &F, wanted: &Identity) -> Result<(), Error>
     }
     if meta.format != wanted.format || meta.magic != wanted.magic {
         let found = Identity { format: meta.format, network: meta.network, magic: meta.magic };
-        return Err(Error::OtherNetwork { dir: files.show(""), found, wanted: wanted.clone() });
+        let (found, wanted) = (Box::new(found), Box::new(wanted.clone()));
+        return Err(Error::OtherNetwork { dir: files.show(""), found, wanted });
     }
     Ok(())
 }

@@ -54,19 +54,19 @@ impl fmt::Display for Cut {
 }
 
 impl Cut {
-    /// Notes a cut, if there is anything behind it.
+    /// Notes a cut, if there is anything behind it; says whether there is.
     pub(crate) fn note<F: Files>(
         cuts: &mut Vec<Self>,
         scan: &Scan<F>,
         offset: u32,
         damage: Option<Damage>,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         let bytes = scan.bytes_after(offset)?;
         if bytes > 0 {
             let damage = damage.unwrap_or(Damage::Trailing);
             cuts.push(Self { path: scan.path().to_owned(), offset: offset.into(), bytes, damage });
         }
-        Ok(())
+        Ok(bytes > 0)
     }
 }
 
@@ -134,11 +134,15 @@ fn last_segment<F: Files>(files: &F, repair: bool, cuts: &mut Vec<Cut>) -> Resul
     if header.is_some() {
         return Ok(Some(last));
     }
-    if !repair && scan.bytes_after(HEADER_BYTES)? > 0 {
-        return Err(Error::Damaged { path: scan.path().into(), offset: 0, damage: Damage::SegmentHeader });
+    if scan.bytes_after(HEADER_BYTES)? == 0 {
+        // Its creation was cut short.
+        remove_segments(files, last, cuts)?;
+        return Ok(last.checked_sub(1));
     }
-    remove_segments(files, last, cuts)?;
-    Ok(last.checked_sub(1))
+    if repair {
+        return Ok(Some(last));
+    }
+    Err(Error::Damaged { path: scan.path().into(), offset: 0, damage: Damage::SegmentHeader })
 }
 
 fn holds_entries<F: Files>(files: &F) -> Result<bool, Error> {
@@ -237,12 +241,14 @@ impl<F: Files> Walk<'_, F> {
         cuts: &mut Vec<Cut>,
     ) -> Result<(Header, u32, bool), Error> {
         let (header, mut scan) = Scan::open(self.files, Kind::Log, number)?;
-        let damaged =
-            |offset: u32, damage| Error::Damaged { path: scan.path().into(), offset: offset.into(), damage };
         let expected = Header { kind: Kind::Log, number, first: self.end.next.0 };
         if header != Some(expected) {
-            // The segments before are whole, so it is this one's header that is wrong.
-            return Err(damaged(0, Damage::SegmentHeader));
+            if !self.repair {
+                let path = scan.path().to_owned();
+                return Err(Error::Damaged { path, offset: 0, damage: Damage::SegmentHeader });
+            }
+            // Whether its blocks follow, their links tell.
+            expected.write(self.files)?;
         }
         let stopped = self.records(number, &mut scan)?;
         let end = scan.end();
@@ -250,9 +256,8 @@ impl<F: Files> Walk<'_, F> {
             Some((offset, damage)) => (offset, Some(damage)),
             None => (end.offset, end.damage),
         };
-        let sealed_short = !is_last && u64::from(offset) != scan.len();
-        if damage.is_none() && sealed_short {
-            damage = Some(Damage::Trailing);
+        if damage.is_none() && !is_last {
+            damage = self.sealed_damage(number, offset, scan.len())?;
         }
         if let Some(damage) = damage.as_ref().filter(|_| !is_last && !self.repair) {
             return Err(Error::Damaged {
@@ -264,6 +269,16 @@ impl<F: Files> Walk<'_, F> {
         let whole = is_last || damage.is_none();
         Cut::note(cuts, &scan, offset, damage)?;
         Ok((expected, offset, whole))
+    }
+
+    /// What is wrong with the end of a segment that others follow.
+    fn sealed_damage(&self, number: u32, end: u32, len: u64) -> Result<Option<Damage>, Error> {
+        if u64::from(end) < len {
+            return Ok(Some(Damage::Trailing));
+        }
+        let (next, _) = Scan::open(self.files, Kind::Log, number + 1)?;
+        let short = next.is_some_and(|next| next.first != self.end.next.0);
+        Ok(short.then_some(Damage::Torn))
     }
 
     /// Reads records until one does not belong; where that is and why, if it is not the scan's own end.

@@ -86,6 +86,15 @@ impl Header {
         bytes
     }
 
+    /// Writes the header over a damaged one.
+    pub(crate) fn write<F: Files>(&self, files: &F) -> Result<(), Error> {
+        let path = self.kind.path(self.number);
+        let show = || files.show(&path);
+        let file = files.open(&path, Access::Write).context("open", show)?;
+        file.write_at(0, &self.encode()).context("write", show)?;
+        file.sync_data().context("sync", show)
+    }
+
     /// Reads the header of segment `number` of a series; `None` if it is not that.
     pub fn decode(kind: Kind, number: u32, bytes: &[u8; HEADER_BYTES as usize]) -> Option<Self> {
         let first = u64::from_le_bytes(bytes[16..24].try_into().ok()?);
@@ -237,6 +246,14 @@ impl<F: Files> Writer<F> {
         self.file.truncate(self.written.into()).context("cut", path)?;
         self.file.sync_data().context("sync", path)
     }
+}
+
+/// Cuts a segment that is not written to any more.
+pub(crate) fn cut<F: Files>(files: &F, kind: Kind, number: u32, end: u32) -> Result<(), Error> {
+    let path = kind.path(number);
+    let file = files.open(&path, Access::Write).context("open", || files.show(&path))?;
+    file.truncate(end.into()).context("cut", || files.show(&path))?;
+    file.sync_data().context("sync", || files.show(&path))
 }
 
 /// Where and why a scan ended.

@@ -80,8 +80,7 @@ pub fn export<F: Files, T: Files>(
 ) -> Result<u64, Error> {
     let chunk_slots = match format {
         Format::Cardano(_) => format.security() * CHUNK_SECURITIES,
-        #[allow(unreachable_patterns, reason = "the other formats have no such directory")]
-        _ => return Err(Error::NotCardano),
+        Format::Native(_) => return Err(Error::NotCardano),
     };
     let failed = |source| Error::Io { path: target.show(""), source };
     if !target.list("").map_err(failed)?.is_empty() {
