@@ -1,8 +1,13 @@
+use std::time::Duration;
+
+use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
 use crate::arbitrary::{self, assert_canonical, assert_round_trip, hex};
 use crate::codec::{List, Raw};
+use crate::conversation::Speaker;
+use crate::framing::Item;
 
 #[test]
 fn the_bytes_are_the_cddls() {
@@ -106,4 +111,89 @@ proptest! {
     ) {
         assert_canonical!(bytes);
     }
+}
+
+/// What the initiator says to a request, or why it is a fault of the responder's.
+fn ask(initiator: &mut Initiator, request: Message<'_>) -> Result<Vec<u8>, crate::Violation> {
+    let mut bytes = Vec::new();
+    request.encode(&mut bytes);
+    initiator.on_message(Duration::ZERO, &Item::Borrowed(&bytes))?;
+    Ok(said(initiator))
+}
+
+fn said(initiator: &mut Initiator) -> Vec<u8> {
+    let mut out = Vec::new();
+    initiator.outbox().fill(usize::MAX, &mut out);
+    out
+}
+
+fn started(offers: u8) -> Initiator {
+    let mut initiator = Initiator::new();
+    initiator.start();
+    assert_eq!(said(&mut initiator), hex("81 06"));
+    (0..offers).for_each(|n| assert!(initiator.offer(offer(n))));
+    initiator
+}
+
+fn offer(n: u8) -> Offer {
+    Offer { id: Bytes::from(vec![0x41, n]), tx: Bytes::from(vec![0x42, n, n]) }
+}
+
+fn ids(blocking: bool, acknowledged: u16, requested: u16) -> Message<'static> {
+    Message::RequestTxIds { blocking, acknowledged, requested }
+}
+
+#[test]
+fn offers_ids_and_gives_transactions_until_they_are_acknowledged() {
+    let mut initiator = started(3);
+    assert_eq!(ask(&mut initiator, ids(true, 0, 2)).unwrap(), hex("82 01 9f 82 4100 03 82 4101 03 ff"));
+    let wanted = [Raw(&[0x41, 1]), Raw(&[0x41, 0])];
+    let txs = ask(&mut initiator, Message::RequestTxs { ids: List::new(&wanted) });
+    assert_eq!(txs.unwrap(), hex("82 03 9f 42 0101 42 0000 ff"));
+    assert_eq!(ask(&mut initiator, ids(false, 1, 5)).unwrap(), hex("82 01 9f 82 4102 03 ff"));
+    let gone = ask(&mut initiator, Message::RequestTxs { ids: List::new(&wanted) });
+    assert_eq!(gone, Err(Violation::NotOffered.into()));
+}
+
+#[test]
+fn a_blocking_question_waits_for_the_next_offer() {
+    let mut initiator = started(0);
+    assert_eq!(ask(&mut initiator, ids(true, 0, 1)).unwrap(), []);
+    assert!(initiator.offer(offer(9)));
+    assert_eq!(said(&mut initiator), hex("82 01 9f 82 4109 03 ff"));
+    assert_eq!(ask(&mut initiator, ids(true, 1, 1)).unwrap(), []);
+    initiator.done();
+    assert_eq!(said(&mut initiator), hex("81 04"));
+}
+
+#[test]
+fn holds_the_responder_to_the_window() {
+    let table = [
+        (ids(true, 1, 1), Violation::AcknowledgedTooMany { acknowledged: 1, unacknowledged: 0 }),
+        (ids(true, 0, 11), Violation::RequestedTooMany { requested: 11, unacknowledged: 0 }),
+        (ids(true, 0, 0), Violation::RequestedNothing),
+        (ids(false, 0, 0), Violation::RequestedNothing),
+        (ids(false, 0, 1), Violation::WrongKind { blocking: false, unacknowledged: 0 }),
+    ];
+    for (request, fault) in table {
+        assert_eq!(ask(&mut started(3), request), Err(fault.into()), "{request:?}");
+    }
+    let mut initiator = started(3);
+    ask(&mut initiator, ids(true, 0, 2)).unwrap();
+    let blocking = ask(&mut initiator.clone(), ids(true, 1, 1));
+    assert_eq!(blocking, Err(Violation::WrongKind { blocking: true, unacknowledged: 1 }.into()));
+    let twice = [Raw(&[0x41, 0]), Raw(&[0x41, 0])];
+    let twice = ask(&mut initiator, Message::RequestTxs { ids: List::new(&twice) });
+    assert_eq!(twice, Err(Violation::NotOffered.into()));
+}
+
+#[test]
+fn bounds_what_is_on_offer() {
+    let mut initiator = started(0);
+    let big = Offer { id: Bytes::from_static(&[1]), tx: Bytes::from(vec![0; MAX_OFFERED_BYTES]) };
+    assert!(initiator.offer(big));
+    assert!(!initiator.offer(offer(1)));
+    ask(&mut initiator, ids(true, 0, 1)).unwrap();
+    ask(&mut initiator, ids(true, 1, 1)).unwrap();
+    assert!(initiator.offer(offer(1)), "the acknowledged one made room");
 }
