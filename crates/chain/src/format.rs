@@ -190,7 +190,8 @@ impl Format {
         }
     }
 
-    /// Reads a header in wire form. Shares the buffer.
+    /// Reads a header in wire form. Shares the buffer, unless the envelope is not in its canonical form: that
+    /// one is made again.
     pub fn header(&self, wire: &Bytes) -> Result<Header, DecodeError> {
         match self {
             Self::Cardano(params) => cardano::decode_header(params, wire),
@@ -216,7 +217,8 @@ impl Format {
         State { tip: Tip::default(), next: Position(0), boundary: false, detail }
     }
 
-    /// The state at a block that is trusted though its past is not at hand: nonces stay unknown.
+    /// The state at a block that is trusted though its past is not at hand: nonces stay unknown. The block
+    /// is taken for one that is no boundary block.
     pub fn midway(&self, tip: Tip, next: Position) -> State {
         let detail = match self {
             Self::Cardano(_) => Detail::Cardano(cardano::State::midway()),

@@ -19,10 +19,11 @@ pub(crate) fn decode_header(params: &Params, wire: &Bytes) -> Result<Header, Dec
         let wire = if header::is_canonical(wire, bytes) { wire.clone() } else { header::wrap(era, bytes) };
         return Ok(header::Parts::decode(era, bytes)?.header(header::id(bytes), wire));
     }
-    let byron::Enveloped { boundary, bytes } = byron::open(bytes)?;
+    let byron::Enveloped { boundary, block_size, bytes } = byron::open(bytes)?;
     let years = byron_years(params)?;
     let parts = byron::Parts::decode(boundary, bytes)?;
-    parts.header(params, years, byron::id(boundary, bytes), wire.clone())
+    let wire = byron::wrap(boundary, block_size, bytes);
+    parts.header(params, years, byron::id(boundary, bytes), wire)
 }
 
 /// Reads a block, `[era, block]`, as far as its header; [`body::check`] reads the rest.
@@ -36,7 +37,8 @@ pub(crate) fn decode_block(params: &Params, raw: &Bytes) -> Result<Block, Decode
     let header = if era == Era::Byron {
         let parts = byron::Parts::read(boundary, &mut reader)?;
         let bytes = reader.since(start);
-        let wire = byron::wrap(boundary, raw.len(), bytes);
+        let size = u32::try_from(raw.len()).expect("no larger than `MAX_BLOCK_BYTES`");
+        let wire = byron::wrap(boundary, size, bytes);
         parts.header(params, byron_years(params)?, byron::id(boundary, bytes), wire)?
     } else {
         let parts = header::Parts::read(era, &mut reader)?;

@@ -70,6 +70,8 @@ struct Delegation<'a> {
 /// A header inside its envelope `[[kind, block size], tag24(header)]`.
 pub(crate) struct Enveloped<'a> {
     pub(crate) boundary: bool,
+    /// The size of the whole block, as whoever sent the header says: a hint that nobody signed.
+    pub(crate) block_size: u32,
     pub(crate) bytes: &'a [u8],
 }
 
@@ -80,24 +82,26 @@ pub(crate) fn open(envelope: &[u8]) -> Result<Enveloped<'_>, DecodeError> {
     let list = reader.list(2, WHAT)?;
     let context = reader.list(2, WHAT)?;
     let kind = reader.uint("Byron header kind")?;
-    reader.uint("Byron block size")?;
+    let size = reader.uint("Byron block size")?;
+    let block_size =
+        u32::try_from(size).map_err(|_| DecodeError::Range { what: "Byron block size", found: size })?;
     reader.close(context, WHAT)?;
     let bytes = reader.encoded(WHAT)?;
     reader.close(list, WHAT)?;
     reader.finish(WHAT)?;
     match kind {
-        BOUNDARY => Ok(Enveloped { boundary: true, bytes }),
-        REGULAR => Ok(Enveloped { boundary: false, bytes }),
+        BOUNDARY => Ok(Enveloped { boundary: true, block_size, bytes }),
+        REGULAR => Ok(Enveloped { boundary: false, block_size, bytes }),
         found => Err(DecodeError::Unknown { what: "Byron header kind", found }),
     }
 }
 
 /// The wire form of a Byron header out of a block of this size.
-pub(crate) fn wrap(boundary: bool, block_size: usize, bytes: &[u8]) -> Bytes {
+pub(crate) fn wrap(boundary: bool, block_size: u32, bytes: &[u8]) -> Bytes {
     let mut wire = Vec::with_capacity(bytes.len() + 24);
     let kind = if boundary { BOUNDARY } else { REGULAR };
     codec::encode(&mut wire, |out| {
-        out.array(2)?.u64(0)?.array(2)?.array(2)?.u64(kind)?.u64(block_size as u64)?.ok()
+        out.array(2)?.u64(0)?.array(2)?.array(2)?.u64(kind)?.u32(block_size)?.ok()
     });
     codec::wrap(bytes, &mut wire);
     wire.into()

@@ -49,7 +49,7 @@ impl Checks {
     }
 
     fn run_byron(&self, envelope: &[u8]) -> Result<Counts, Reason> {
-        let byron::Enveloped { boundary, bytes } = byron::open(envelope)?;
+        let byron::Enveloped { boundary, bytes, .. } = byron::open(envelope)?;
         let parts = byron::Parts::decode(boundary, bytes)?;
         if parts.magic != u64::from(self.params.magic) {
             return Err(Reason::Magic { expected: self.params.magic, found: parts.magic });

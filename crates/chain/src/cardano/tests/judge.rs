@@ -158,6 +158,10 @@ fn passes_on_the_canonical_envelope_alone() {
     let header = forge.chain(&format.genesis(), Era::Conway, [5]).remove(0).header;
     let long_era = [&[0x82, 0x18, 0x06], &header.wire[2..]].concat();
     assert_eq!(format.header(&long_era.into()).unwrap(), header);
+    let byron = byron_forge();
+    let first = byron.chain(&byron.format().genesis(), Era::Byron, [5]).remove(0).header;
+    let open = [&[0x9f], &first.wire[1..], &[0xff]].concat();
+    assert_eq!(byron.format().header(&open.into()).unwrap(), first);
     let open = [&[0x9f], &header.wire[1..], &[0xff]].concat();
     assert_eq!(format.header(&open.into()).unwrap(), header);
 }
