@@ -22,7 +22,7 @@ pub const MAX_OFFERED_BYTES: usize = 721_424;
 
 /// A transaction on offer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Offer {
+pub struct Offered {
     /// Its id, as an item.
     pub id: Bytes,
     /// The transaction, as an item.
@@ -36,9 +36,9 @@ pub struct Initiator {
     /// How many ids the blocking question asks for.
     requested: u16,
     /// Offers whose ids the responder does not know.
-    fresh: VecDeque<Offer>,
+    fresh: VecDeque<Offered>,
     /// Offers whose ids it knows and has not acknowledged, oldest first.
-    unacknowledged: VecDeque<Offer>,
+    unacknowledged: VecDeque<Offered>,
     offered_bytes: usize,
     outbox: Outbox,
 }
@@ -64,7 +64,7 @@ impl Initiator {
     }
 
     /// Puts a transaction on offer; false when too much is on offer already.
-    pub fn offer(&mut self, offer: Offer) -> bool {
+    pub fn offer(&mut self, offer: Offered) -> bool {
         if self.offered_bytes + offer.tx.len() > MAX_OFFERED_BYTES {
             return false;
         }
@@ -123,7 +123,7 @@ impl Initiator {
     }
 
     fn on_request_txs(&mut self, ids: &List<'_, Raw<'_>>) -> Result<(), Fault> {
-        let mut left: Vec<&Offer> = self.unacknowledged.iter().collect();
+        let mut left: Vec<&Offered> = self.unacknowledged.iter().collect();
         let mut txs = Vec::new();
         for id in ids.iter() {
             let at = left.iter().position(|offer| offer.id == id.0).ok_or(Fault::NotOffered)?;

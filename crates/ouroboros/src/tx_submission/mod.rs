@@ -7,7 +7,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-pub use initiator::{Initiator, MAX_OFFERED_BYTES, Offer};
+pub use initiator::{Initiator, MAX_OFFERED_BYTES, Offered};
 pub use message::{IdAndSize, Message};
 pub use responder::{Ask, Offer, Responder};
 pub use state::{State, Violation};

@@ -135,8 +135,8 @@ fn started(offers: u8) -> Initiator {
     initiator
 }
 
-fn offer(n: u8) -> Offer {
-    Offer { id: Bytes::from(vec![0x41, n]), tx: Bytes::from(vec![0x42, n, n]) }
+fn offer(n: u8) -> Offered {
+    Offered { id: Bytes::from(vec![0x41, n]), tx: Bytes::from(vec![0x42, n, n]) }
 }
 
 fn ids(blocking: bool, acknowledged: u16, requested: u16) -> Message<'static> {
@@ -190,7 +190,7 @@ fn holds_the_responder_to_the_window() {
 #[test]
 fn bounds_what_is_on_offer() {
     let mut initiator = started(0);
-    let big = Offer { id: Bytes::from_static(&[1]), tx: Bytes::from(vec![0; MAX_OFFERED_BYTES]) };
+    let big = Offered { id: Bytes::from_static(&[1]), tx: Bytes::from(vec![0; MAX_OFFERED_BYTES]) };
     assert!(initiator.offer(big));
     assert!(!initiator.offer(offer(1)));
     ask(&mut initiator, ids(true, 0, 1)).unwrap();
