@@ -121,6 +121,25 @@ fn entropy_from_outside_enters_its_epoch_alone() {
     assert_eq!(nonces(&with[3]).epoch, combined(nonces(&without[3]).epoch, Some(Hash([3; 32]))));
 }
 
+/// Mainnet's epoch 259, whose nonce is public: the one time that entropy came from outside.
+#[test]
+fn reaches_the_nonce_of_mainnets_epoch_259() {
+    let nonce = |text: &str| Some(text.parse::<Hash>().unwrap());
+    let mainnet = Params::built_in("mainnet").unwrap();
+    let end_of_258 = Nonces {
+        epoch: None,
+        evolving: None,
+        candidate: nonce("d1340a9c1491f0face38d41fd5c82953d0eb48320d65e952414a0c5ebaf87587"),
+        previous: nonce("00000000000000000000000000000000000000000000000000000000000000ff"),
+        previous_of_epoch: nonce("ee91d679b0a6ce3015b894c575c799e971efac35c7a8cbdc2b3f579005e69abd"),
+    };
+    let start = Slot(4_492_800 + 51 * 432_000);
+    assert_eq!((mainnet.epoch(start), mainnet.allows(Era::Mary, start)), (259, true));
+    let entered = end_of_258.enter_epoch(&mainnet, Era::Mary, start);
+    let expected = nonce("0022cfa563a5328c4fb5c8017121329e964c26ade5d167b1bd9b2ec967772b60");
+    assert_eq!((entered.epoch, entered.previous_of_epoch), (expected, end_of_258.previous));
+}
+
 /// Two heads of the same height in these slots by these makers.
 fn heads(era: Era, slots: [u64; 2], makers: [usize; 2]) -> [Header; 2] {
     let forge = forge();
