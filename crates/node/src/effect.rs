@@ -43,9 +43,9 @@ pub enum Input {
         /// What.
         event: upstream::Event,
     },
-    /// [`Output::Connect`] led to no connection.
+    /// [`Output::Connect`] led to no connection, or the connection is gone without a word of its machine.
     ConnectFailed {
-        /// Who could not be reached.
+        /// Who could not be reached, or hung up.
         id: UpstreamId,
         /// The system's word for it, shown to the operator.
         error: String,

@@ -64,11 +64,15 @@ impl Node {
         }
     }
 
-    /// A dial that led nowhere.
+    /// A dial that led nowhere, or a connection that is gone without a word of its machine.
     pub(crate) fn on_connect_failed(&mut self, now: Time, id: UpstreamId, error: String) {
-        if matches!(self.upstream(id).phase, Phase::Connecting) {
-            self.part(now, id, Cause::Unreachable(error));
-        }
+        let cause = match self.upstream(id).phase {
+            Phase::Waiting { .. } => return,
+            Phase::Connecting => Cause::Unreachable(error),
+            Phase::Locating { .. } | Phase::Intersecting { .. } => Cause::Closed(error),
+            Phase::Trailing { .. } | Phase::Following(_) => Cause::Closed(error),
+        };
+        self.part(now, id, cause);
     }
 
     /// The points of the log that were asked for.

@@ -16,7 +16,6 @@ mod effect;
 mod fetching;
 mod follow;
 mod headers;
-mod interim;
 mod invariants;
 mod locator;
 mod node;

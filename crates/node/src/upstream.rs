@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chain::{Hash, Point, Tip};
 
-pub use crate::interim::upstream::{Command, Event};
+pub use ouroboros::upstream::{Command, Event};
 
 use crate::Ticket;
 use crate::violation::Closing;
