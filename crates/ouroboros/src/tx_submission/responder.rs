@@ -24,7 +24,7 @@ const MAX_REQUEST_BYTES: u32 = 600_000;
 
 /// A transaction on offer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Offer {
+pub struct Offered {
     /// Its id, as an item.
     pub id: Bytes,
     /// The size that the client says it has.
@@ -37,7 +37,7 @@ pub enum Ask {
     /// Whether there is room for transactions: [`Responder::on_room`] as soon as there is.
     Room,
     /// Which of these are wanted: [`Responder::on_wanted`].
-    Wanted(Vec<Offer>),
+    Wanted(Vec<Offered>),
     /// These came. Each has its id where the client sent all that was asked for.
     Took(Vec<(Option<Bytes>, Bytes)>),
 }
@@ -53,9 +53,9 @@ enum Phase {
     /// The client looks for ids.
     Ids,
     /// These are on offer, and it is to be found out which are wanted.
-    Offered(Vec<Offer>),
+    Choose(Vec<Offered>),
     /// These are wanted; so many of them are to be asked for next, or were.
-    Pull { wanted: Vec<Offer>, asked: usize, sent: bool },
+    Pull { wanted: Vec<Offered>, asked: usize, sent: bool },
 }
 
 /// The machine.
@@ -86,7 +86,7 @@ impl Responder {
     pub fn state(&self) -> State {
         match &self.phase {
             Phase::Init => State::Init,
-            Phase::Room { .. } | Phase::Request | Phase::Offered(_) | Phase::Pull { sent: false, .. } => {
+            Phase::Room { .. } | Phase::Request | Phase::Choose(_) | Phase::Pull { sent: false, .. } => {
                 State::Idle
             }
             Phase::Ids => State::BlockingIds,
@@ -115,14 +115,14 @@ impl Responder {
         match (&mut self.phase, message) {
             (Phase::Init, Message::Init) => self.next_window(0),
             (Phase::Ids, Message::ReplyTxIds { ids }) if !ids.is_empty() => {
-                let offers = ids.iter().map(|id| Offer { id: item.keep(id.id.0), size: id.size });
+                let offers = ids.iter().map(|id| Offered { id: item.keep(id.id.0), size: id.size });
                 let offers = offers.collect::<Vec<_>>();
                 if offers.len() > usize::from(UNACKNOWLEDGED_IDS) {
                     let (requested, got) = (UNACKNOWLEDGED_IDS, offers.len());
                     return Err(Window::TooManyIds { requested, got }.into());
                 }
                 self.ask = Some(Ask::Wanted(offers.clone()));
-                self.phase = Phase::Offered(offers);
+                self.phase = Phase::Choose(offers);
             }
             (Phase::Pull { wanted, asked, sent: true }, Message::ReplyTxs { txs }) => {
                 let requested = *asked;
@@ -142,7 +142,7 @@ impl Responder {
                 | Phase::Room { .. }
                 | Phase::Request
                 | Phase::Ids
-                | Phase::Offered(_)
+                | Phase::Choose(_)
                 | Phase::Pull { .. },
                 _,
             ) => {
@@ -170,7 +170,7 @@ impl Responder {
 
     /// Which of the offers are wanted, in their order.
     pub fn on_wanted(&mut self, wanted: &[bool]) {
-        let Phase::Offered(offers) = &mut self.phase else { panic!("nothing was on offer") };
+        let Phase::Choose(offers) = &mut self.phase else { panic!("nothing was on offer") };
         self.acknowledged = offers.len() as u16;
         let offers = std::mem::take(offers).into_iter().zip(wanted);
         let offers = offers.filter(|(offer, wanted)| **wanted && offer.size <= MAX_TX_BYTES);
@@ -193,12 +193,12 @@ impl Responder {
                 *sent = true;
                 self.since = now;
             }
-            Phase::Init | Phase::Room { .. } | Phase::Ids | Phase::Offered(_) | Phase::Pull { .. } => {}
+            Phase::Init | Phase::Room { .. } | Phase::Ids | Phase::Choose(_) | Phase::Pull { .. } => {}
         }
     }
 
     /// Asks for as many of these as one request may, or goes on to the next window.
-    fn pull(&mut self, wanted: Vec<Offer>) {
+    fn pull(&mut self, wanted: Vec<Offered>) {
         let mut bytes = 0_u32;
         let asked = wanted
             .iter()
