@@ -11,6 +11,9 @@
 //! long unless it reaches down to the irreversible tip; a block's witnesses are the upstreams in whose deep
 //! part it is; the decided block has m of them, and none above it has.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::num::{NonZeroU32, NonZeroU64};
 

@@ -220,7 +220,9 @@ fn time_outs_follow_the_round_trip_within_bounds() {
         let mut bench = Bench::new(Config::default());
         bench.want(0..1);
         bench.tell(Input::Joined { peer: 1, pinned: false });
-        rtt.map(|rtt| bench.tell(Input::Rtt { peer: 1, rtt: ms(rtt) }));
+        if let Some(rtt) = rtt {
+            bench.tell(Input::Rtt { peer: 1, rtt: ms(rtt) });
+        }
         bench.tell(Input::Has { peer: 1, from: 0, to: 0 });
         bench.tick();
         bench.scheduler.next_deadline().expect("somebody is waited for")
