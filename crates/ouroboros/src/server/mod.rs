@@ -29,7 +29,7 @@ pub use status::Status;
 
 use crate::handshake::{Version, VersionData};
 use crate::limits::{BLOCK_FETCH, CHAIN_SYNC, KEEP_ALIVE, PEER_SHARING, SMALL_BYTES, TX_SUBMISSION};
-use crate::tx_submission::Offered;
+use crate::tx_submission::Announced;
 use crate::{Violation, handshake};
 
 /// The ingress limit of block-fetch on this side. The reference's 23 MB is made for blocks; what comes here is
@@ -109,7 +109,7 @@ pub enum Output {
     /// Say when there is room for transactions.
     InboxRoom,
     /// Which of these transactions are wanted?
-    Offered(Vec<Offered>),
+    Offered(Vec<Announced>),
     /// These transactions came, with their ids where they are known.
     Transactions(Vec<(Option<Bytes>, Bytes)>),
     /// The connection is to be closed, once what was transmitted before is sent. Nothing comes after it.

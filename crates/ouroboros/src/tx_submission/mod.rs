@@ -9,5 +9,5 @@ mod tests;
 
 pub use initiator::{Initiator, MAX_OFFERED_BYTES, Offered};
 pub use message::{IdAndSize, Message};
-pub use responder::{Ask, Offered, Responder};
+pub use responder::{Announced, Ask, Responder};
 pub use state::{State, Violation};

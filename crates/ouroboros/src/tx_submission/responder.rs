@@ -24,7 +24,7 @@ const MAX_REQUEST_BYTES: u32 = 600_000;
 
 /// A transaction on offer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Offered {
+pub struct Announced {
     /// Its id, as an item.
     pub id: Bytes,
     /// The size that the client says it has.
@@ -37,7 +37,7 @@ pub enum Ask {
     /// Whether there is room for transactions: [`Responder::on_room`] as soon as there is.
     Room,
     /// Which of these are wanted: [`Responder::on_wanted`].
-    Wanted(Vec<Offered>),
+    Wanted(Vec<Announced>),
     /// These came. Each has its id where the client sent all that was asked for.
     Took(Vec<(Option<Bytes>, Bytes)>),
 }
@@ -53,9 +53,9 @@ enum Phase {
     /// The client looks for ids.
     Ids,
     /// These are on offer, and it is to be found out which are wanted.
-    Choose(Vec<Offered>),
+    Choose(Vec<Announced>),
     /// These are wanted; so many of them are to be asked for next, or were.
-    Pull { wanted: Vec<Offered>, asked: usize, sent: bool },
+    Pull { wanted: Vec<Announced>, asked: usize, sent: bool },
 }
 
 /// The machine.
@@ -115,7 +115,7 @@ impl Responder {
         match (&mut self.phase, message) {
             (Phase::Init, Message::Init) => self.next_window(0),
             (Phase::Ids, Message::ReplyTxIds { ids }) if !ids.is_empty() => {
-                let offers = ids.iter().map(|id| Offered { id: item.keep(id.id.0), size: id.size });
+                let offers = ids.iter().map(|id| Announced { id: item.keep(id.id.0), size: id.size });
                 let offers = offers.collect::<Vec<_>>();
                 if offers.len() > usize::from(UNACKNOWLEDGED_IDS) {
                     let (requested, got) = (UNACKNOWLEDGED_IDS, offers.len());
@@ -198,7 +198,7 @@ impl Responder {
     }
 
     /// Asks for as many of these as one request may, or goes on to the next window.
-    fn pull(&mut self, wanted: Vec<Offered>) {
+    fn pull(&mut self, wanted: Vec<Announced>) {
         let mut bytes = 0_u32;
         let asked = wanted
             .iter()
