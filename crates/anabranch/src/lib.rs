@@ -1,1 +1,3 @@
 //! The front door of the library: what an application embeds.
+
+pub mod downstream;

@@ -163,6 +163,12 @@ impl<F: Files> Reader<F> {
         Ok(Some(chunk))
     }
 
+    /// The chunk that a position is in, if it is at hand without reading.
+    pub fn cached_chunk(&self, position: Position) -> Option<Arc<Chunk>> {
+        let chunk = self.shared.chunks.get(position.0 / CHUNK_HEADERS)?;
+        (chunk.first.0 + chunk.entries.len() as u64 > position.0).then_some(chunk)
+    }
+
     fn read_chunk(&self, first: Position, count: usize) -> Result<Chunk, Error> {
         let start = match first.0 {
             0 => 0,
