@@ -1,7 +1,5 @@
 //! Headers between their arrival and the fork tree, and what happens to upstreams whose headers leave it.
 
-use std::collections::BTreeSet;
-
 use chain::format::{Counts, Reason};
 use chain::tree::Refusal;
 use chain::{Hash, Point};
@@ -112,7 +110,7 @@ impl Node {
         let Some(id) = point.hash() else { return };
         out.push(Output::Notice(Notice::Refused { point, reason }));
         self.sources.remove(&id);
-        self.drop_unverified(&[id].into());
+        self.drop_orphans();
         self.disconnect_where(now, |fragment| fragment.is_waiting_for(&id), &Cause::Crowded, out);
     }
 
@@ -130,19 +128,20 @@ impl Node {
     pub(crate) fn on_gone(&mut self, now: Time, settled: &[Hash], dropped: &[Hash], out: &mut Vec<Output>) {
         let gone = || settled.iter().chain(dropped);
         gone().for_each(|id| self.sources.remove(id));
-        let root = self.tree.root().tip.point.hash();
-        let below: BTreeSet<Hash> = gone().copied().filter(|id| Some(*id) != root).collect();
-        self.drop_unverified(&below);
+        self.drop_orphans();
         for index in 0..self.upstreams.len() {
             let id = UpstreamId(index as u32);
             let Some(fragment) = self.upstreams[index].fragment() else { continue };
-            let Some(at) = fragment.at.hash().filter(|at| below.contains(at)) else { continue };
-            if settled.contains(&at) && fragment.unverified.is_empty() {
-                let (last, asked) = (fragment.at, fragment.asked);
+            if self.tree.state(&fragment.at).is_some() {
+                continue;
+            }
+            let (last, asked) = (fragment.at, fragment.asked);
+            let is_dropped = last.hash().is_some_and(|at| dropped.contains(&at));
+            if !is_dropped && fragment.unverified.is_empty() {
                 self.upstreams[index].enter(now.mono, Phase::Trailing { last, asked });
                 self.moved(id);
             } else {
-                let cause = self.conflict(id, fragment.at, out);
+                let cause = self.conflict(id, last, out);
                 self.disconnect(now, id, cause, out);
             }
         }
@@ -152,9 +151,11 @@ impl Node {
         self.is_moved = true;
     }
 
-    fn drop_unverified(&mut self, below: &BTreeSet<Hash>) {
-        for gone in self.verifying.drop_above(below) {
-            self.sources.remove(&gone);
+    /// Drops the headers under way whose parent is in the tree no longer.
+    fn drop_orphans(&mut self) {
+        let Self { tree, verifying, sources, .. } = self;
+        for gone in verifying.drop_orphans(|header| tree.parent_state(header).is_ok()) {
+            sources.remove(&gone);
         }
     }
 

@@ -27,6 +27,8 @@ mod sources;
 pub mod status;
 mod storing;
 mod target;
+#[cfg(test)]
+mod tests;
 pub mod upstream;
 mod verifying;
 pub mod violation;

@@ -38,6 +38,14 @@ pub struct Start {
     pub forks: Vec<Block>,
 }
 
+impl Start {
+    /// A node that knows nothing yet.
+    pub fn genesis(format: &Format) -> Self {
+        let state = format.genesis();
+        Self { settled: 0, irreversible: state.tip, state, recent: Vec::new(), forks: Vec::new() }
+    }
+}
+
 /// One sans-IO core that follows upstreams, makes blocks, and decides what readers see.
 pub struct Node {
     pub(crate) format: Format,

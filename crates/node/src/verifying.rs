@@ -7,7 +7,7 @@
 //! **Invariants**: a header is here or in the tree, never in both; each has exactly one ticket; a child is
 //! known to its parent here.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use chain::{Hash, Header, State};
 
@@ -111,10 +111,12 @@ impl Verifying {
         dropped
     }
 
-    /// Drops all that stand on one of these, which no header can stand on any more; says which.
-    pub(crate) fn drop_above(&mut self, gone: &BTreeSet<Hash>) -> Vec<Hash> {
-        let on_gone = |pending: &&Pending| pending.header.prev.is_some_and(|prev| gone.contains(&prev));
-        let doomed: Vec<Hash> = self.headers.values().filter(on_gone).map(|p| p.header.id).collect();
+    /// Drops all that stand on something that is in the tree no longer; says which.
+    pub(crate) fn drop_orphans(&mut self, parent_in_tree: impl Fn(&Header) -> bool) -> Vec<Hash> {
+        let under_way = |header: &Header| header.prev.is_some_and(|prev| self.headers.contains_key(&prev));
+        let headers = self.headers.values().map(|pending| &pending.header);
+        let orphans = headers.filter(|header| !under_way(header) && !parent_in_tree(header));
+        let doomed: Vec<Hash> = orphans.map(|header| header.id).collect();
         doomed.into_iter().flat_map(|id| self.drop_from(id)).collect()
     }
 
