@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use chain::{Hash, Header, Point};
+use fetch::{Input, Output, Scheduler};
 
 use crate::UpstreamId;
 
@@ -18,116 +19,54 @@ use crate::UpstreamId;
 /// request; more often it announces what it does not have.
 const MAX_LACKING: u32 = 3;
 
-/// Ranges that one upstream owes at a time.
-const MAX_RANGES: usize = 2;
+/// What a body is taken to weigh before the first has come: about the mean of preview's.
+const FIRST_ESTIMATE: u64 = 1_024;
 
-/// Blocks of a range.
-const MAX_RANGE: usize = 64;
-
-/// A range that an upstream was asked for.
-#[derive(Debug)]
-struct Batch {
-    /// What it still owes, oldest first.
-    owed: VecDeque<(u64, Point)>,
-}
+/// A range that an upstream was asked for: what it still owes, oldest first.
+type Batch = VecDeque<(u64, Point)>;
 
 /// All bodies that are wanted.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Bodies {
+    scheduler: Scheduler<UpstreamId>,
     target: Option<Point>,
     wanted: BTreeMap<u64, Point>,
     keys: BTreeMap<Hash, u64>,
-    next_key: u64,
     asked: BTreeMap<UpstreamId, VecDeque<Batch>>,
     lacking: BTreeMap<UpstreamId, u32>,
+    /// The moving mean of their sizes: a header does not say how large its body is.
+    mean_bytes: u64,
+    /// The lowest number that the next wanted block may have.
+    next_key: u64,
+}
+
+/// What to do about bodies.
+#[derive(Debug)]
+pub(crate) enum Ask {
+    /// Ask for a range.
+    Range(UpstreamId, Point, Point),
+    /// Part from an upstream that holds up everything.
+    Evict(UpstreamId),
 }
 
 impl Bodies {
+    /// Nothing is wanted yet.
+    pub(crate) fn new() -> Self {
+        Self {
+            scheduler: Scheduler::new(fetch::Config::default()),
+            target: None,
+            wanted: BTreeMap::new(),
+            keys: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            lacking: BTreeMap::new(),
+            mean_bytes: FIRST_ESTIMATE,
+            next_key: 0,
+        }
+    }
+
     /// The end of the chain whose bodies are wanted.
     pub(crate) fn target(&self) -> Option<Point> {
         self.target
-    }
-
-    /// The bodies of another chain are wanted now, or, where it `extends` the one before, of its new end.
-    pub(crate) fn retarget(&mut self, target: Option<Point>, missing: Vec<Header>, extends: bool) {
-        self.target = target;
-        if !extends {
-            self.keep_prefix(&missing);
-        }
-        for header in missing {
-            if !self.keys.contains_key(&header.id) {
-                self.keys.insert(header.id, self.next_key);
-                self.wanted.insert(self.next_key, header.point());
-                self.next_key += 1;
-            }
-        }
-    }
-
-    /// Wants no more than the first of these that are wanted already, one after the other.
-    fn keep_prefix(&mut self, missing: &[Header]) {
-        let mut last = None;
-        let kept: BTreeSet<u64> = missing
-            .iter()
-            .map_while(|header| {
-                let key = *self.keys.get(&header.id)?;
-                let ascends = last.is_none_or(|last| last < key);
-                last = Some(key);
-                ascends.then_some(key)
-            })
-            .collect();
-        self.wanted.retain(|key, _| kept.contains(key));
-        self.keys.retain(|_, key| kept.contains(key));
-        // A gap: what follows stands on another block than what went before.
-        self.next_key += 1;
-    }
-
-    /// The block that an upstream owes next.
-    pub(crate) fn expected(&self, id: UpstreamId) -> Option<Point> {
-        self.asked.get(&id)?.front()?.owed.front().map(|(_, point)| *point)
-    }
-
-    /// The block that an upstream owed next has come.
-    pub(crate) fn arrived(&mut self, id: UpstreamId) {
-        let batch = self.asked.get_mut(&id).and_then(VecDeque::front_mut).expect("something is owed");
-        let (key, point) = batch.owed.pop_front().expect("something is owed");
-        self.lacking.remove(&id);
-        if self.wanted.get(&key) == Some(&point) {
-            self.wanted.remove(&key);
-            point.hash().and_then(|id| self.keys.remove(&id));
-        }
-    }
-
-    /// A range ended; says how many blocks of it did not come.
-    pub(crate) fn ended(&mut self, id: UpstreamId) -> Option<usize> {
-        self.asked.get_mut(&id)?.pop_front().map(|batch| batch.owed.len())
-    }
-
-    /// An upstream does not have a range; says whether that was once too often.
-    pub(crate) fn lacks(&mut self, id: UpstreamId) -> bool {
-        self.asked.get_mut(&id).and_then(VecDeque::pop_front);
-        let times = self.lacking.entry(id).or_default();
-        *times += 1;
-        *times >= MAX_LACKING
-    }
-
-    /// The next range for an upstream that has all wanted blocks up to `last`.
-    pub(crate) fn next_range(&mut self, id: UpstreamId, last: u64) -> Option<(Point, Point)> {
-        if self.asked.get(&id).is_some_and(|batches| batches.len() >= MAX_RANGES) {
-            return None;
-        }
-        let assigned: BTreeSet<u64> =
-            self.asked.values().flatten().flat_map(|batch| batch.owed.iter().map(|(key, _)| *key)).collect();
-        let free = self.wanted.range(..=last).filter(|(key, _)| !assigned.contains(key));
-        let mut owed: VecDeque<(u64, Point)> = VecDeque::new();
-        for (key, point) in free.take(MAX_RANGE) {
-            if owed.back().is_some_and(|(before, _)| before + 1 != *key) {
-                break;
-            }
-            owed.push_back((*key, *point));
-        }
-        let range = (owed.front()?.1, owed.back()?.1);
-        self.asked.entry(id).or_default().push_back(Batch { owed });
-        Some(range)
     }
 
     /// The key of a wanted block.
@@ -135,19 +74,154 @@ impl Bodies {
         self.keys.get(id).copied()
     }
 
-    /// Whether nothing is wanted.
-    pub(crate) fn is_idle(&self) -> bool {
-        self.wanted.is_empty()
+    /// How many are wanted.
+    pub(crate) fn len(&self) -> usize {
+        self.wanted.len()
+    }
+
+    /// The bodies of another chain are wanted now, or, where it `extends` the one before, of its new end.
+    pub(crate) fn retarget(
+        &mut self,
+        now: Duration,
+        target: Option<Point>,
+        missing: &[Header],
+        extends: bool,
+    ) {
+        self.target = target;
+        if !extends {
+            self.keep_prefix(now, missing);
+        }
+        for header in missing {
+            if !self.keys.contains_key(&header.id) {
+                let key = self.next_key;
+                self.next_key += 1;
+                self.keys.insert(header.id, key);
+                self.wanted.insert(key, header.point());
+                self.tell(now, Input::Want { key, bytes: self.mean_bytes });
+            }
+        }
+    }
+
+    /// Wants no more than the first of these that are wanted already, one after the other.
+    fn keep_prefix(&mut self, now: Duration, missing: &[Header]) {
+        let mut last = None;
+        let prefix = missing.iter().map_while(|header| {
+            let key = *self.keys.get(&header.id)?;
+            let ascends = last.is_none_or(|last| last < key);
+            last = Some(key);
+            ascends.then_some(key)
+        });
+        let kept: BTreeSet<u64> = prefix.collect();
+        let dropped: Vec<u64> = self.wanted.keys().filter(|key| !kept.contains(key)).copied().collect();
+        for key in dropped {
+            self.wanted.remove(&key);
+            self.tell(now, Input::Unwant { from: key, to: key });
+        }
+        self.keys.retain(|_, key| kept.contains(key));
+        // A gap: what follows stands on another block than what went before.
+        self.next_key += 1;
+    }
+
+    /// An upstream is followed now.
+    pub(crate) fn join(&mut self, now: Duration, id: UpstreamId, rtt: Option<Duration>) {
+        self.tell(now, Input::Joined { peer: id, pinned: false });
+        if let Some(rtt) = rtt {
+            self.tell(now, Input::Rtt { peer: id, rtt });
+        }
+    }
+
+    /// An upstream is gone, with all that it owes.
+    pub(crate) fn leave(&mut self, now: Duration, id: UpstreamId) {
+        self.asked.remove(&id);
+        self.lacking.remove(&id);
+        self.tell(now, Input::Left { peer: id });
+    }
+
+    /// An upstream has every wanted block up to this one, and none above it.
+    pub(crate) fn has(&mut self, now: Duration, id: UpstreamId, last: Option<u64>) {
+        if let Some(last) = last {
+            self.tell(now, Input::Has { peer: id, from: 0, to: last });
+        }
+        let from = last.map_or(0, |last| last + 1);
+        self.tell(now, Input::Lacks { peer: id, from, to: u64::MAX });
+    }
+
+    /// A round trip was measured.
+    pub(crate) fn on_rtt(&mut self, now: Duration, id: UpstreamId, rtt: Duration) {
+        self.tell(now, Input::Rtt { peer: id, rtt });
+    }
+
+    /// The block that an upstream owes next.
+    pub(crate) fn expected(&self, id: UpstreamId) -> Option<Point> {
+        self.asked.get(&id)?.front()?.front().map(|(_, point)| *point)
+    }
+
+    /// The block that an upstream owed next has come, and is right.
+    pub(crate) fn arrived(&mut self, now: Duration, id: UpstreamId, bytes: usize) {
+        let batch = self.asked.get_mut(&id).and_then(VecDeque::front_mut).expect("something is owed");
+        let (key, point) = batch.pop_front().expect("something is owed");
+        self.lacking.remove(&id);
+        self.mean_bytes = (self.mean_bytes * 15 + bytes as u64) / 16;
+        if self.wanted.remove(&key).is_some() {
+            point.hash().and_then(|id| self.keys.remove(&id));
+        }
+        self.tell(now, Input::Received { peer: id, key, bytes: bytes as u64 });
+    }
+
+    /// A range ended; says how many blocks of it did not come.
+    pub(crate) fn ended(&mut self, now: Duration, id: UpstreamId) -> usize {
+        let batch = self.asked.get_mut(&id).and_then(VecDeque::pop_front);
+        self.tell(now, Input::Done { peer: id });
+        batch.map_or(0, |batch| batch.len())
+    }
+
+    /// An upstream does not have a range; says whether that was once too often.
+    pub(crate) fn lacks(&mut self, now: Duration, id: UpstreamId) -> bool {
+        self.ended(now, id);
+        let times = self.lacking.entry(id).or_default();
+        *times += 1;
+        *times >= MAX_LACKING
+    }
+
+    /// What to ask for now, and whom to let go. Asks for nothing while what has come cannot be put away.
+    pub(crate) fn asks(&mut self, now: Duration, may_ask: bool) -> Vec<Ask> {
+        let mut out = Vec::new();
+        self.scheduler.handle(now, Input::Tick { ask: may_ask }, &mut out);
+        out.into_iter()
+            .map(|output| match output {
+                Output::Request { peer, from, to } => self.on_request(peer, from, to),
+                Output::Evict { peer } => Ask::Evict(peer),
+            })
+            .collect()
+    }
+
+    fn on_request(&mut self, id: UpstreamId, from: u64, to: u64) -> Ask {
+        let batch: Batch = self.wanted.range(from..=to).map(|(key, point)| (*key, *point)).collect();
+        assert_eq!(batch.len() as u64, to - from + 1, "only wanted blocks are asked for, and in a row");
+        let ends = batch.front().zip(batch.back()).map(|((_, first), (_, last))| (*first, *last));
+        let (first, last) = ends.expect("a range is not empty");
+        self.asked.entry(id).or_default().push_back(batch);
+        Ask::Range(id, first, last)
     }
 
     /// When to come back at the latest.
     pub(crate) fn next_deadline(&self) -> Option<Duration> {
-        None
+        self.scheduler.next_deadline()
     }
 
-    /// An upstream is gone, with all that it owes.
-    pub(crate) fn leave(&mut self, id: UpstreamId) {
-        self.asked.remove(&id);
-        self.lacking.remove(&id);
+    /// Panics where the books do not balance.
+    pub(crate) fn check_invariants(&self) {
+        self.scheduler.check_invariants();
+        assert_eq!(self.keys.len(), self.wanted.len(), "a block is wanted under one key");
+        for (key, point) in &self.wanted {
+            assert_eq!(point.hash().and_then(|id| self.key(&id)), Some(*key), "its key is its own");
+            assert!(self.scheduler.is_wanted(*key), "the scheduler wants the same");
+        }
+    }
+
+    fn tell(&mut self, now: Duration, input: Input<UpstreamId>) {
+        let mut out = Vec::new();
+        self.scheduler.handle(now, input, &mut out);
+        assert!(out.is_empty(), "the scheduler acts on ticks alone");
     }
 }

@@ -7,10 +7,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::upstream;
 use bytes::Bytes;
 use chain::format::{Checks, Counts, Reason, State};
 use chain::{Block, Hash, Point, Position, View};
+use ouroboros::upstream;
 
 use crate::pool;
 use crate::violation::Closing;
@@ -193,5 +193,5 @@ pub enum Notice {
     },
 }
 
-/// How far a slot may lie ahead of our clock.
+/// How far a slot may lie ahead of our clock: what the reference node allows for clocks that differ.
 pub const CLOCK_SKEW: Duration = Duration::from_secs(5);

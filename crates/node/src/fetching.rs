@@ -1,7 +1,9 @@
 //! Asking upstreams for bodies, and judging what they send.
 
 use bytes::Bytes;
+use link::Time;
 
+use crate::bodies::Ask;
 use crate::bounds::MAX_STORING_BYTES;
 use crate::upstream::Command;
 use crate::violation::{Cause, Violation};
@@ -11,6 +13,7 @@ impl Node {
     /// A block of a range that an upstream was asked for.
     pub(crate) fn on_block(
         &mut self,
+        now: Time,
         id: UpstreamId,
         raw: Bytes,
         out: &mut Vec<Output>,
@@ -24,7 +27,7 @@ impl Node {
         self.format.check_body(&block).map_err(|reason| Violation::BlockInvalid { id: hash, reason })?;
         self.checks.bodies += 1;
         self.upstream_mut(id).bodies += 1;
-        self.bodies.arrived(id);
+        self.bodies.arrived(now.mono, id, raw.len());
         // It may have come twice, or its header may have left the tree meanwhile.
         let is_new =
             self.tree.contains(&hash) && self.tree.block(&hash).is_none() && !self.storing.contains(&hash);
@@ -35,28 +38,38 @@ impl Node {
     }
 
     /// A range has ended.
-    pub(crate) fn on_batch_done(&mut self, id: UpstreamId) -> Result<(), Cause> {
-        match self.bodies.ended(id) {
-            None | Some(0) => Ok(()),
-            Some(missing) => Err(Violation::RangeShort { missing }.into()),
+    pub(crate) fn on_batch_done(&mut self, now: Time, id: UpstreamId) -> Result<(), Cause> {
+        match self.bodies.ended(now.mono, id) {
+            0 => Ok(()),
+            missing => Err(Violation::RangeShort { missing }.into()),
         }
     }
 
     /// An upstream does not have a range: rolled back meanwhile, or it announced what it does not have.
-    pub(crate) fn on_no_blocks(&mut self, id: UpstreamId) -> Result<(), Cause> {
-        if self.bodies.lacks(id) { Err(Cause::NoBlocks) } else { Ok(()) }
+    pub(crate) fn on_no_blocks(&mut self, now: Time, id: UpstreamId) -> Result<(), Cause> {
+        if self.bodies.lacks(now.mono, id) { Err(Cause::NoBlocks) } else { Ok(()) }
     }
 
-    /// Asks for the bodies on the way to the target.
-    pub(crate) fn ask_bodies(&mut self, out: &mut Vec<Output>) {
-        if self.bodies.is_idle() || self.storing.bytes() > MAX_STORING_BYTES {
-            return;
-        }
+    /// Tells the scheduler which upstream has which of the wanted blocks.
+    pub(crate) fn tell_who_has(&mut self, now: Time) {
         for index in 0..self.upstreams.len() {
             let id = UpstreamId(index as u32);
-            let Some(last) = self.has_until(id) else { continue };
-            while let Some((from, to)) = self.bodies.next_range(id, last) {
-                out.push(Output::Upstream { id, command: Command::Fetch { from, to } });
+            if self.upstreams[index].fragment().is_some() {
+                let last = self.has_until(id);
+                self.bodies.has(now.mono, id, last);
+            }
+        }
+    }
+
+    /// Asks for the bodies on the way to the target, and lets those go that hold everything up.
+    pub(crate) fn ask_bodies(&mut self, now: Time, out: &mut Vec<Output>) {
+        let may_ask = self.storing.bytes() <= MAX_STORING_BYTES;
+        for ask in self.bodies.asks(now.mono, may_ask) {
+            match ask {
+                Ask::Range(id, from, to) => {
+                    out.push(Output::Upstream { id, command: Command::Fetch { from, to } })
+                }
+                Ask::Evict(id) => self.disconnect(now, id, Cause::Stalled, out),
             }
         }
     }

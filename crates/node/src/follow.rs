@@ -49,13 +49,13 @@ impl Node {
             Event::Backward { point, tip } => self.on_backward(id, point, tip, out),
             Event::Waiting => Ok(()),
             Event::BatchStarted => Ok(()),
-            Event::Block { raw } => self.on_block(id, raw, out),
-            Event::BatchDone => self.on_batch_done(id),
-            Event::NoBlocks => self.on_no_blocks(id),
-            Event::Rtt { rtt } => self.on_rtt(id, rtt),
+            Event::Block { raw } => self.on_block(now, id, raw, out),
+            Event::BatchDone => self.on_batch_done(now, id),
+            Event::NoBlocks => self.on_no_blocks(now, id),
+            Event::Rtt { rtt } => self.on_rtt(now, id, rtt),
             Event::Peers { .. } => Ok(()),
             Event::Closed { reason } => {
-                self.part(now, id, Cause::Closed(reason.to_string()));
+                self.part(now, id, Cause::Closed(reason));
                 return;
             }
         };
@@ -69,8 +69,8 @@ impl Node {
         let cause = match self.upstream(id).phase {
             Phase::Waiting { .. } => return,
             Phase::Connecting => Cause::Unreachable(error),
-            Phase::Locating { .. } | Phase::Intersecting { .. } => Cause::Closed(error),
-            Phase::Trailing { .. } | Phase::Following(_) => Cause::Closed(error),
+            Phase::Locating { .. } | Phase::Intersecting { .. } => Cause::Lost(error),
+            Phase::Trailing { .. } | Phase::Following(_) => Cause::Lost(error),
         };
         self.part(now, id, cause);
     }
@@ -117,12 +117,11 @@ impl Node {
         if !has_irreversible && tip.height > irreversible.height {
             return Err(self.conflict(id, point, out));
         }
-        let phase = match self.tree.state(&point) {
-            Some(_) => Phase::Following(Fragment::new(point)),
-            None => Phase::Trailing { last: point, asked: 0 },
-        };
-        self.upstream_mut(id).enter(now.mono, phase);
-        self.moved(id);
+        if self.tree.state(&point).is_some() {
+            self.begin_following(now, id, Fragment::new(point));
+        } else {
+            self.upstream_mut(id).enter(now.mono, Phase::Trailing { last: point, asked: 0 });
+        }
         Ok(())
     }
 
@@ -172,8 +171,7 @@ impl Node {
         };
         if header.point() == irreversible.point {
             let fragment = Fragment { asked: *asked, ..Fragment::new(header.point()) };
-            upstream.enter(now.mono, Phase::Following(fragment));
-            self.moved(id);
+            self.begin_following(now, id, fragment);
         } else if header.height > irreversible.height {
             return Err(self.conflict(id, header.point(), out));
         } else {
@@ -274,7 +272,8 @@ impl Node {
         Ok(())
     }
 
-    fn on_rtt(&mut self, id: UpstreamId, rtt: Duration) -> Result<(), Cause> {
+    fn on_rtt(&mut self, now: Time, id: UpstreamId, rtt: Duration) -> Result<(), Cause> {
+        self.bodies.on_rtt(now.mono, id, rtt);
         self.upstream_mut(id).rtt = Some(rtt);
         Ok(())
     }
@@ -306,9 +305,17 @@ impl Node {
         let closing = Closing { cause, cool_off };
         upstream.last_closing = Some(closing.clone());
         upstream.enter(now.mono, Phase::Waiting { until: now.mono.saturating_add(cool_off) });
-        self.bodies.leave(id);
+        self.bodies.leave(now.mono, id);
         self.moved(id);
         closing
+    }
+
+    fn begin_following(&mut self, now: Time, id: UpstreamId, fragment: Fragment) {
+        let upstream = self.upstream_mut(id);
+        upstream.enter(now.mono, Phase::Following(fragment));
+        let rtt = upstream.rtt;
+        self.bodies.join(now.mono, id, rtt);
+        self.moved(id);
     }
 
     fn following(&mut self, id: UpstreamId) -> &mut Fragment {

@@ -138,6 +138,7 @@ impl Node {
             let (last, asked) = (fragment.at, fragment.asked);
             let is_dropped = last.hash().is_some_and(|at| dropped.contains(&at));
             if !is_dropped && fragment.unverified.is_empty() {
+                self.bodies.leave(now.mono, id);
                 self.upstreams[index].enter(now.mono, Phase::Trailing { last, asked });
                 self.moved(id);
             } else {

@@ -13,6 +13,7 @@ impl Node {
         self.views.check_invariants();
         self.sources.check_invariants();
         self.storing.check_invariants();
+        self.bodies.check_invariants();
         let in_tree = |header: &chain::Header| self.tree.contains(&header.id);
         let has_parent = |header: &chain::Header| self.tree.parent_state(header).is_ok();
         self.verifying.check_invariants(in_tree, has_parent);

@@ -92,7 +92,7 @@ impl Node {
             upstreams: (0..config.upstreams()).map(|_| Upstream::new()).collect(),
             verifying: Verifying::default(),
             sources: Sources::default(),
-            bodies: Bodies::default(),
+            bodies: Bodies::new(),
             storing: Storing::default(),
             producer: Producer::new(&config),
             progress: Progress::default(),
@@ -147,8 +147,8 @@ impl Node {
         self.connect_due(now, out);
         self.produce_due(now, out);
         self.ask_headers(out);
-        self.choose_target();
-        self.ask_bodies(out);
+        self.choose_target(now);
+        self.ask_bodies(now, out);
         self.settle_decided(out);
         self.publish(out);
         self.progress.look(now.mono, self.tree.head().height, self.best_claimed().map(|tip| tip.height));

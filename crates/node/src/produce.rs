@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use chain::Slot;
 use chain::format::{Detail, Format};
 use chain::native::{self, Builder, Key};
-use chain::{Hash, Slot};
 use consensus::Consensus;
 use link::Time;
 
@@ -36,11 +36,6 @@ pub(crate) struct Producer {
     pub made: u64,
     /// When the next slot begins, on the monotonic clock.
     pub next_slot: Option<Duration>,
-}
-
-/// The id of a transaction: its leaf in the Merkle tree of its block.
-pub fn transaction_id(tx: &Bytes) -> Hash {
-    native::merkle::root(std::slice::from_ref(tx))
 }
 
 impl Producer {
@@ -105,7 +100,7 @@ impl Node {
         let result = match &mut self.producer {
             _ if self.failed.is_some() => Err(Refusal::Failed),
             None => Err(Refusal::NotAProducer),
-            Some(producer) => producer.pool.submit(transaction_id(&tx), tx),
+            Some(producer) => producer.pool.submit(native::transaction_id(&tx), tx),
         };
         out.push(Output::Submitted { ticket, result });
     }

@@ -26,6 +26,8 @@ pub struct Status {
     pub headers: usize,
     /// Bytes of headers and bodies above the irreversible tip, on all forks.
     pub bytes: usize,
+    /// Bodies that are wanted and have not come.
+    pub wanted: usize,
     /// Headers whose checks are under way.
     pub verifying: usize,
     /// Checks that ran and passed, by kind.
@@ -148,6 +150,7 @@ impl Node {
             best_claimed,
             headers: self.tree.len(),
             bytes: self.tree.bytes(),
+            wanted: self.bodies.len(),
             verifying: self.verifying.len(),
             checks: self.checks,
             pool: self.producer.as_ref().map_or(0, |producer| producer.pool.len()),

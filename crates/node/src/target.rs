@@ -8,6 +8,7 @@ use std::cmp::Ordering;
 
 use chain::{Header, Point};
 use consensus::{Consensus, depth};
+use link::Time;
 
 use crate::{Node, UpstreamId};
 
@@ -40,15 +41,16 @@ impl Node {
     }
 
     /// Chooses the target anew, if upstreams have moved.
-    pub(crate) fn choose_target(&mut self) {
+    pub(crate) fn choose_target(&mut self, now: Time) {
         if !std::mem::take(&mut self.is_moved) {
             return;
         }
         let target = self.best_served().map(Header::point);
         if target != self.bodies.target() {
             let (missing, extends) = target.map_or((Vec::new(), false), |target| self.missing(target));
-            self.bodies.retarget(target, missing, extends);
+            self.bodies.retarget(now.mono, target, &missing, extends);
         }
+        self.tell_who_has(now);
     }
 
     /// The end of the best chain that is served and goes through the decided block.

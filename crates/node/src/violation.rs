@@ -5,6 +5,7 @@ use std::time::Duration;
 use chain::DecodeError;
 use chain::format::Reason;
 use chain::{Hash, Point};
+use ouroboros::upstream;
 
 /// A fault of an upstream: what it sent cannot come from an honest server of our chain.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -88,9 +89,12 @@ pub enum Cause {
     /// It broke a rule that we checked.
     #[error(transparent)]
     Violation(#[from] Violation),
-    /// It broke the wire protocol, or the connection ended.
-    #[error("{0}")]
-    Closed(String),
+    /// Its machine ended: it broke the wire protocol, or refused the handshake.
+    #[error(transparent)]
+    Closed(upstream::Reason),
+    /// The connection broke off.
+    #[error("connection lost: {0}")]
+    Lost(String),
     /// It could not be reached.
     #[error("cannot connect: {0}")]
     Unreachable(String),
@@ -98,8 +102,8 @@ pub enum Cause {
     #[error("its chain conflicts with our irreversible block")]
     Conflict,
     /// It held up the blocks that everything else waits for.
-    #[error("it held up the next wanted block for {0:?}")]
-    Stalled(Duration),
+    #[error("it held up the next wanted block and delivered nothing")]
+    Stalled,
     /// It does not have blocks whose headers it announced.
     #[error("it announced headers and has no blocks for them")]
     NoBlocks,
@@ -143,8 +147,10 @@ impl Cause {
     /// The consequence.
     pub fn pause(&self) -> Pause {
         match self {
-            Self::Closed(_) | Self::Unreachable(_) => BACK_OFF,
-            Self::Stalled(_) | Self::NoBlocks | Self::Crowded => SLOW,
+            Self::Closed(upstream::Reason::Violation(_)) => LIED,
+            Self::Closed(upstream::Reason::Handshake(_) | upstream::Reason::Done) => BACK_OFF,
+            Self::Lost(_) | Self::Unreachable(_) => BACK_OFF,
+            Self::Stalled | Self::NoBlocks | Self::Crowded => SLOW,
             Self::Violation(_) | Self::Conflict | Self::NoIntersection => LIED,
             // It dials no more.
             Self::Failed => Pause { first: Duration::ZERO, longest: Duration::ZERO },

@@ -170,6 +170,22 @@ fn lets_an_upstream_go_that_has_headers_and_no_bodies() {
 }
 
 #[test]
+fn lets_an_upstream_go_that_holds_up_everything_and_fetches_from_the_other() {
+    let mut forge = Forge::new();
+    let chain = forge.chain(&[], 0, 20, "a");
+    let mut rig = Rig::new(follow(&forge, K, 1, 2), vec![Vec::new(), Vec::new()]);
+    rig.servers[0].mute = true;
+    rig.servers[0].switch(chain.clone());
+    rig.settle();
+    rig.servers[1].switch(chain.clone());
+    rig.settle();
+    assert_eq!(rig.head(), Point::Origin);
+    rig.wait(MINUTE);
+    assert_eq!(causes(&rig)[0], (0, &Cause::Stalled));
+    assert_eq!(rig.head(), end(&chain));
+}
+
+#[test]
 fn dials_again_after_pauses_that_grow_and_starts_anew_after_good_service() {
     let mut forge = Forge::new();
     let chain = forge.chain(&[], 0, 5, "a");
@@ -177,10 +193,7 @@ fn dials_again_after_pauses_that_grow_and_starts_anew_after_good_service() {
     rig.hang_up(UpstreamId(0));
     rig.servers[0].refuses = true;
     let mut pauses = Vec::new();
-    rig.give(Input::Upstream {
-        id: UpstreamId(0),
-        event: crate::upstream::Event::Closed { reason: "gone".into() },
-    });
+    rig.give(Input::ConnectFailed { id: UpstreamId(0), error: "gone".into() });
     for _ in 0..12 {
         let due = rig.node.next_deadline().expect("it will be dialled again");
         pauses.push(due - rig.mono);
@@ -192,10 +205,7 @@ fn dials_again_after_pauses_that_grow_and_starts_anew_after_good_service() {
     rig.servers[0].refuses = false;
     rig.wait(MINUTE * 30);
     rig.hang_up(UpstreamId(0));
-    rig.give(Input::Upstream {
-        id: UpstreamId(0),
-        event: crate::upstream::Event::Closed { reason: "gone".into() },
-    });
+    rig.give(Input::ConnectFailed { id: UpstreamId(0), error: "gone".into() });
     let pause = rig.node.next_deadline().expect("it will be dialled again") - rig.mono;
     assert!(pause < Duration::from_secs(2), "{pause:?}");
 }

@@ -11,6 +11,7 @@ use chain::native::{Builder, Key, Params};
 use chain::{Block, Format, Hash, Point, Slot, State, Tip, View};
 use consensus::depth;
 use link::Time;
+use ouroboros::handshake::Version;
 
 use crate::config::Role;
 use crate::upstream::{Command, Event};
@@ -354,7 +355,7 @@ impl Rig {
             return;
         }
         server.connected = true;
-        self.inputs.push_back(Input::Upstream { id, event: Event::Ready { version: 14 } });
+        self.inputs.push_back(Input::Upstream { id, event: Event::Ready { version: Version::V14 } });
     }
 
     /// Ends a connection, with all that was under way on it.
