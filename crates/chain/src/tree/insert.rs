@@ -150,9 +150,6 @@ impl<S> Tree<S> {
         let kept = self.kept(&[self.head, self.best, keep]);
         let lower = self.branches.iter().take_while(|(leaf, _)| *leaf < height);
         for &(_, leaf) in lower {
-            if kept.contains(&leaf) {
-                continue;
-            }
             self.fell(leaf, &kept, &mut gone);
             match lack(self, &gone) {
                 None => {
@@ -182,7 +179,7 @@ impl<S> Tree<S> {
         kept
     }
 
-    /// Counts a branch as gone, from its leaf down to where another begins.
+    /// Counts a branch as gone, from its leaf down to where another begins or to what is kept.
     fn fell(&self, leaf: Hash, kept: &BTreeSet<Hash>, gone: &mut Gone) {
         let mut at = Some(leaf);
         while let Some(id) = at {
