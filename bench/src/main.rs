@@ -16,6 +16,8 @@ mod wire;
 mod catchup;
 mod fanout;
 mod headers;
+mod import;
+mod log;
 mod tip;
 
 use clap::{Parser, Subcommand};
@@ -41,6 +43,10 @@ enum Command {
     Catchup(catchup::Args),
     /// From a new tip to the last of 4,000 waiting followers.
     Tip(tip::Args),
+    /// Importing the real blocks.
+    Import(import::Args),
+    /// Synced appends to the block log.
+    Log(log::Args),
     /// How many headers one core judges in a second.
     Headers(headers::Args),
     /// A server under test (started by the benchmarks).
@@ -82,6 +88,8 @@ fn main() -> anyhow::Result<()> {
         Command::Fanout(args) => fanout::run(args)?,
         Command::Catchup(args) => catchup::run(args)?,
         Command::Tip(args) => tip::run(args)?,
+        Command::Import(args) => import::run(args)?,
+        Command::Log(args) => log::run(args)?,
         Command::Headers(args) => headers::run(args)?,
         Command::Serve(serve) => return start(serve),
         Command::Load(args) => return load::run(args),
