@@ -222,3 +222,23 @@ fn length(files: &memory::Files, path: &str) -> usize {
     assert!(files.copy().edit(path, |bytes| len = bytes.len()));
     len
 }
+
+#[test]
+fn the_checks_fire_on_a_disk_that_lies_about_syncs() {
+    let world = World::new(9);
+    let files = memory::Files::new(1);
+    let (mut store, _) = world.open(&files, Scan::Tail).expect("opens");
+    files.set_lying(true);
+    let mut kept = Kept::default();
+    world.store_all(&mut store, &mut kept).expect("stores");
+    let held = |files: &memory::Files| {
+        let check = || match world.open(files, Scan::Tail) {
+            Ok((_, recovered)) => world.check_recovered(&recovered, &kept),
+            Err(error) => panic!("{error}"),
+        };
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(check)).is_ok()
+    };
+    assert!(held(&files.copy()), "without a crash nothing is lost");
+    let fired = (0..20).filter(|_| !held(&files.crash())).count();
+    assert!(fired > 15, "the checks fired in {fired} of 20 crashes");
+}

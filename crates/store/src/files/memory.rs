@@ -41,6 +41,8 @@ struct Disk {
     locked: BTreeSet<String>,
     ops: u64,
     fault: Option<Fault>,
+    /// Syncs say that they are done, and do nothing.
+    lying: bool,
     random: Random,
 }
 
@@ -113,6 +115,11 @@ impl Files {
     /// Makes operations fail from now on as the fault says; `None` ends it.
     pub fn set_fault(&self, fault: Option<Fault>) {
         self.lock_disk().fault = fault;
+    }
+
+    /// Makes syncs do nothing but say that they are done: with it a test proves that its checks can fail.
+    pub fn set_lying(&self, lying: bool) {
+        self.lock_disk().lying = lying;
     }
 
     /// How many operations that change something were asked for so far.
@@ -319,7 +326,9 @@ impl super::File for File {
                 inode.pending.clear();
                 return Err(error);
             }
-            disk.inodes[id].sync();
+            if !disk.lying {
+                disk.inodes[id].sync();
+            }
             Ok(())
         })
     }

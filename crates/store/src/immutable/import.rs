@@ -6,7 +6,6 @@ use std::collections::VecDeque;
 use std::io;
 use std::ops::ControlFlow;
 
-use bytes::Bytes;
 use chain::{Counts, Format, Point, State, Tip};
 
 use super::chunk::{self, Chunk, Fault, Found, Stop, Warning};
@@ -18,8 +17,9 @@ use crate::store::Store;
 
 /// Blocks are made durable whenever so many bytes of them are new: what a run that is cut short loses.
 const SYNC_BYTES: u64 = 64 << 20;
-/// Chunks that are decoded ahead of the judge, for each thread. A chunk of mainnet is up to 100 MB.
+/// Chunks that are decoded ahead of the judge, for each thread, and in all: one of mainnet is up to 100 MB.
 const AHEAD: usize = 2;
+const MAX_AHEAD: usize = 8;
 /// Warnings kept for the report; more are counted.
 pub const MAX_WARNINGS: usize = 100;
 
@@ -187,7 +187,7 @@ impl<F: Files> Run<'_, F> {
     ) -> Result<(), Error> {
         let mut decoding = VecDeque::new();
         loop {
-            while decoding.len() < threads.max(1) * AHEAD {
+            while decoding.len() < (threads.max(1) * AHEAD).min(MAX_AHEAD) {
                 let Some(chunk) = ahead.submit() else { break };
                 decoding.push_back(chunk);
             }
@@ -215,7 +215,8 @@ impl<F: Files> Run<'_, F> {
         while let Some(judged) = judge.take() {
             self.settle(judged)?;
         }
-        progress(self.progress()).is_break();
+        // The end is told too; there is nothing left to break off.
+        let _ = progress(self.progress());
         Ok(())
     }
 
@@ -236,7 +237,7 @@ impl<F: Files> Run<'_, F> {
                 fault: Fault::Refused { reason },
             });
         }
-        self.unsynced_bytes += blocks.iter().map(|block| Bytes::len(&block.raw) as u64).sum::<u64>();
+        self.unsynced_bytes += blocks.iter().map(|block| block.raw.len() as u64).sum::<u64>();
         if self.unsynced_bytes >= SYNC_BYTES {
             self.unsynced_bytes = 0;
             self.store.sync()?;
