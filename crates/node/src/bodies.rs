@@ -38,6 +38,8 @@ pub(crate) struct Bodies {
     mean_bytes: u64,
     /// The lowest number that the next wanted block may have.
     next_key: u64,
+    /// The block that has the number below, if it may still be followed by its child in one range.
+    last: Option<Hash>,
 }
 
 /// What to do about bodies.
@@ -61,6 +63,7 @@ impl Bodies {
             lacking: BTreeMap::new(),
             mean_bytes: FIRST_ESTIMATE,
             next_key: 0,
+            last: None,
         }
     }
 
@@ -93,8 +96,9 @@ impl Bodies {
         }
         for header in missing {
             if !self.keys.contains_key(&header.id) {
-                let key = self.next_key;
-                self.next_key += 1;
+                // A gap where blocks between the two are here already: a range would bring them again.
+                let key = self.next_key + u64::from(self.last != header.prev);
+                (self.next_key, self.last) = (key + 1, Some(header.id));
                 self.keys.insert(header.id, key);
                 self.wanted.insert(key, header.point());
                 self.tell(now, Input::Want { key, bytes: self.mean_bytes });
@@ -118,8 +122,8 @@ impl Bodies {
             self.tell(now, Input::Unwant { from: key, to: key });
         }
         self.keys.retain(|_, key| kept.contains(key));
-        // A gap: what follows stands on another block than what went before.
-        self.next_key += 1;
+        // What follows stands on another block than what went before.
+        self.last = None;
     }
 
     /// An upstream is followed now.
@@ -223,5 +227,51 @@ impl Bodies {
         let mut out = Vec::new();
         self.scheduler.handle(now, input, &mut out);
         assert!(out.is_empty(), "the scheduler acts on ticks alone");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chain::{Height, Slot};
+
+    use super::*;
+
+    fn header(n: u8) -> Header {
+        let prev = n.checked_sub(1).map(|n| Hash([n; 32]));
+        let (slot, height) = (Slot(n.into()), Height(n.into()));
+        Header { id: Hash([n; 32]), prev, slot, height, boundary: false, wire: Default::default() }
+    }
+
+    /// The ranges that one upstream is asked for that has everything.
+    fn ranges(bodies: &mut Bodies) -> Vec<(u64, u64)> {
+        bodies.join(Duration::ZERO, UpstreamId(0), None);
+        bodies.has(Duration::ZERO, UpstreamId(0), bodies.next_key.checked_sub(1));
+        let slot = |point: Point| point.slot().map_or(0, |slot| slot.0);
+        let ask = |ask| match ask {
+            Ask::Range(_, from, to) => (slot(from), slot(to)),
+            Ask::Evict(_) => panic!("nobody is late"),
+        };
+        bodies.asks(Duration::ZERO, true).into_iter().map(ask).collect()
+    }
+
+    #[test]
+    fn a_range_does_not_span_a_block_that_is_here_already() {
+        let mut bodies = Bodies::new();
+        let missing = [1, 2, 4, 5].map(header);
+        bodies.retarget(Duration::ZERO, Some(missing[3].point()), &missing, false);
+        assert_eq!(ranges(&mut bodies), [(1, 2), (4, 5)]);
+    }
+
+    #[test]
+    fn a_chain_that_grows_is_fetched_in_one_range() {
+        let mut bodies = Bodies::new();
+        for n in 1..=4 {
+            bodies.retarget(Duration::ZERO, Some(header(n).point()), &[header(n)], n > 1);
+        }
+        assert_eq!(ranges(&mut bodies), [(1, 4)]);
+        bodies.leave(Duration::ZERO, UpstreamId(0));
+        // Block 5 came of another fork: 6 follows 4, but not in a range.
+        bodies.retarget(Duration::ZERO, Some(header(6).point()), &[header(6)], true);
+        assert_eq!(ranges(&mut bodies), [(1, 4), (6, 6)]);
     }
 }
