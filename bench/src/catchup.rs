@@ -26,7 +26,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Report> {
     let part = |kind, source, role| part(args, kind, source, role);
     let rate = |got: &Got| got.items as f64 / got.seconds;
     let mb = |got: &Got| got.bytes as f64 / got.seconds / 1e6;
-    let kinds = [Kind::Bare, Kind::Pallas];
+    let kinds = [Kind::Ours, Kind::Bare, Kind::Pallas];
     let rows = [
         ("catchup_headers_per_s", "/s", Source::Preview, "follow"),
         ("preview_blocks_per_s", "/s", Source::Preview, "blocks"),
@@ -38,7 +38,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Report> {
             let got = part(kind, source, role)?;
             figures.push(if unit == "MB/s" { mb(&got) } else { rate(&got) });
         }
-        report.row(what, unit, figures[0], &[("bare", figures[0]), ("pallas", figures[1])]);
+        report.row(what, unit, figures[0], &[("bare", figures[1]), ("pallas", figures[2])]);
     }
     Ok(report)
 }

@@ -31,23 +31,25 @@ struct Rate {
 /// Runs the benchmark.
 pub(crate) fn run(args: &Args) -> anyhow::Result<Report> {
     let mut report = Report::new("fanout");
+    let ours = rate(args, Kind::Ours)?;
     let bare = rate(args, Kind::Bare)?;
     let pallas = rate(args, Kind::Pallas)?;
     report.row(
         "headers_per_s",
         "/s",
-        bare.headers_per_s,
+        ours.headers_per_s,
         &[("bare", bare.headers_per_s), ("pallas", pallas.headers_per_s)],
     );
     report.row(
         "server_cpu_us_per_header",
         "us",
-        bare.cpu_us,
+        ours.cpu_us,
         &[("bare", bare.cpu_us), ("pallas", pallas.cpu_us)],
     );
     if args.idle > 0 {
+        let ours = idle_bytes(args, Kind::Ours)?;
         let pallas = idle_bytes(args, Kind::Pallas)?;
-        report.row("bytes_per_idle_follower", "B", pallas, &[("pallas", pallas)]);
+        report.row("bytes_per_idle_follower", "B", ours, &[("pallas", pallas)]);
     }
     Ok(report)
 }

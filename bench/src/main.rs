@@ -8,6 +8,7 @@
 mod bare;
 mod data;
 mod load;
+mod ours;
 mod pallas;
 mod process;
 mod report;
@@ -60,6 +61,8 @@ enum Command {
 /// Which server a benchmark starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Kind {
+    /// Ours.
+    Ours,
     /// A loop of system calls that does no work.
     Bare,
     /// A straightforward program on `pallas-network`'s `PeerServer`.
@@ -100,6 +103,7 @@ fn main() -> anyhow::Result<()> {
 
 fn start(serve: &Serve) -> anyhow::Result<()> {
     match serve.kind {
+        Kind::Ours => ours::run(serve),
         Kind::Bare => bare::run(serve),
         Kind::Pallas => pallas::run(serve),
     }
