@@ -44,6 +44,11 @@ impl<S: Speaker> Conversation<S> {
         Self { framer: Framer::default(), speaker }
     }
 
+    /// How many bytes of an incomplete message are kept.
+    pub(crate) fn kept(&self) -> usize {
+        self.framer.held()
+    }
+
     /// Takes what arrived; returns how much of it is kept because its message is incomplete.
     pub(crate) fn receive(
         &mut self,

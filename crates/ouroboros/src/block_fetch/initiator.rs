@@ -53,6 +53,14 @@ impl Initiator {
         }
     }
 
+    /// Panics where the parts do not hold together.
+    pub fn check_invariants(&self) {
+        assert!(self.unanswered <= limits::RANGES_IN_FLIGHT, "ranges are bounded");
+        let waits = matches!(self.state, State::Busy | State::Streaming);
+        assert_eq!(waits, self.unanswered > 0, "the state is that of the first range");
+        assert_eq!(waits, self.deadline.is_some(), "whoever waits has a deadline");
+    }
+
     fn on_range_end(&mut self, now: Duration) {
         self.unanswered -= 1;
         self.enter(now, if self.unanswered > 0 { State::Busy } else { State::Idle });

@@ -86,6 +86,20 @@ impl Initiator {
         }
     }
 
+    /// Panics where the parts do not hold together.
+    pub fn check_invariants(&self) {
+        assert!(self.unanswered <= self.window, "the window is kept");
+        let idle = self.unanswered == 0 && !self.intersecting;
+        match self.state {
+            State::Idle => assert!(idle, "idle with something unanswered"),
+            State::Intersect => assert!(self.unanswered == 0 && self.intersecting, "no question is open"),
+            State::CanAwait | State::MustReply => assert!(self.unanswered > 0, "nothing is awaited"),
+            State::Done => {}
+        }
+        let waits = !matches!(self.state, State::Idle | State::Done);
+        assert_eq!(self.deadline.is_some(), waits, "whoever waits has a deadline");
+    }
+
     fn request(&mut self) {
         if self.intersecting || self.state == State::Done {
             return;

@@ -126,6 +126,25 @@ impl State {
         self.phase == Phase::Closed
     }
 
+    /// Panics where the parts do not hold together.
+    pub fn check_invariants(&self) {
+        self.chain_sync.speaker.check_invariants();
+        self.block_fetch.speaker.check_invariants();
+        if let Phase::Running { .. } = self.phase {
+            let kept = [
+                (limits::CHAIN_SYNC, self.chain_sync.kept()),
+                (limits::BLOCK_FETCH, self.block_fetch.kept()),
+                (limits::TX_SUBMISSION, self.tx_submission.kept()),
+                (limits::KEEP_ALIVE, self.keep_alive.kept()),
+                (limits::PEER_SHARING, self.peer_sharing.kept()),
+            ];
+            for (protocol, kept) in kept {
+                let held = self.demux.held(protocol) as usize;
+                assert_eq!(held, kept, "the mux counts what protocol {protocol} keeps");
+            }
+        }
+    }
+
     fn on_received(&mut self, now: Duration, mut bytes: &[u8], out: &mut Vec<Event>) -> Result<(), Reason> {
         while let Some(part) = self.demux.next(&mut bytes).map_err(Violation::from)? {
             if !self.demux.is_inside_segment() {
