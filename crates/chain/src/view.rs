@@ -24,6 +24,9 @@ use crate::{Hash, Header, Point, Position, Slot, Tip, codec};
 /// settles at once need no look into the log. A guess: a reader that lags further reads chunks anyway.
 pub const MAX_RECENT: usize = 64;
 
+/// How many bytes of such blocks; the newest stays whatever its size. Holds 64 full blocks of mainnet.
+pub const MAX_RECENT_BYTES: usize = 6 << 20;
+
 /// A block near the tip, on the chain of the view.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {

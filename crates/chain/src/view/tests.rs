@@ -155,6 +155,22 @@ fn a_reader_at_the_tip_of_a_chain_that_settles_at_once_needs_no_log() {
 }
 
 #[test]
+fn recent_blocks_are_bounded_in_bytes_as_well() {
+    let entry = |n: u64, bytes: usize| {
+        let (id, slot, height) = (id(n), Slot(n), Height(n));
+        let header = Header { id, prev: None, slot, height, boundary: false, wire: Bytes::new() };
+        Arc::new(Entry { position: Position(n), header, block: vec![0; bytes].into() })
+    };
+    let mut world = World::new();
+    for (bytes, kept) in [(MAX_RECENT_BYTES / 4, 4), (MAX_RECENT_BYTES + 1, 1)] {
+        world.writer = Writer::new((0..10).map(|n| entry(n, bytes)));
+        world.publish();
+        assert_eq!(world.view.recent.len(), kept);
+        assert_eq!(world.view.recent.last().expect("one is kept").position, Position(9));
+    }
+}
+
+#[test]
 fn an_orphan_rolls_back_to_where_its_branch_began() {
     let mut world = World::new();
     let one = world.grow(Tip::default());

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::{Entry, MAX_RECENT, Orphans, View};
+use super::{Entry, MAX_RECENT, MAX_RECENT_BYTES, Orphans, View};
 use crate::tree::{Change, Settled, Tree};
 
 /// Makes views. Every change of the tree must be shown to it before the next view is published.
@@ -11,6 +11,7 @@ use crate::tree::{Change, Settled, Tree};
 pub struct Writer {
     epoch: u64,
     recent: VecDeque<Arc<Entry>>,
+    recent_bytes: usize,
     orphans: Arc<Orphans>,
 }
 
@@ -49,15 +50,22 @@ impl Writer {
     /// Panics where the writer's bounds or its parts do not hold together.
     pub fn check_invariants(&self) {
         self.orphans.check_invariants();
-        assert!(self.recent.len() <= MAX_RECENT, "recent blocks are bounded");
+        let bytes: usize = self.recent.iter().map(|entry| entry.block.len()).sum();
+        assert_eq!(bytes, self.recent_bytes, "the bytes of recent blocks add up");
+        let small = bytes <= MAX_RECENT_BYTES || self.recent.len() == 1;
+        assert!(self.recent.len() <= MAX_RECENT && small, "recent blocks are bounded");
         let gapless = self.recent.iter().zip(self.recent.iter().skip(1));
         gapless.for_each(|(a, b)| assert_eq!(a.position.next(), b.position, "recent blocks have no gaps"));
     }
 
     fn push_recent(&mut self, entry: Arc<Entry>) {
-        if self.recent.len() == MAX_RECENT {
-            self.recent.pop_front();
-        }
+        self.recent_bytes += entry.block.len();
         self.recent.push_back(entry);
+        while self.recent.len() > MAX_RECENT
+            || (self.recent_bytes > MAX_RECENT_BYTES && self.recent.len() > 1)
+        {
+            let oldest = self.recent.pop_front().expect("it is longer than its bound");
+            self.recent_bytes -= oldest.block.len();
+        }
     }
 }
