@@ -1,1 +1,1 @@
-//! Interop tests live in `tests/`: this library is empty.
+//! Tests against programs that we did not write. They are in `tests/`: this library is empty.
