@@ -3,14 +3,21 @@
 use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
-use chain::{Format, Header, State, cardano, codec};
+use chain::{Format, Header, State, cardano, codec, native};
 
+use crate::made::NATIVE;
 use crate::{Target, made};
 
 pub(crate) const CARDANO_HEADER: Target =
     Target { name: "cardano_header", run: cardano_header, seeds: made::headers };
 pub(crate) const CARDANO_BLOCK: Target =
     Target { name: "cardano_block", run: cardano_block, seeds: made::blocks };
+pub(crate) const NATIVE_HEADER: Target =
+    Target { name: "native_header", run: native_header, seeds: native_header_seeds };
+pub(crate) const NATIVE_BLOCK: Target =
+    Target { name: "native_block", run: native_block, seeds: native_block_seeds };
+pub(crate) const NATIVE_PROOF: Target =
+    Target { name: "native_proof", run: native_proof, seeds: native_proof_seeds };
 pub(crate) const POINTS: Target = Target { name: "points", run: points, seeds: point_seeds };
 pub(crate) const STATE: Target = Target { name: "state", run: state, seeds: state_seeds };
 pub(crate) const NETWORK_FILE: Target =
@@ -50,6 +57,30 @@ fn block_of(format: &Format, input: &[u8]) {
         assert_eq!(again, block.header);
         let _ = format.check_body(&block);
         judge(format, &block.header);
+    }
+}
+
+fn native_header(input: &[u8]) {
+    header_of(&NATIVE.format, input);
+    if let Ok(produced) = native::decode_fields(input) {
+        assert_eq!(produced.encode(), input, "a header has one encoding");
+    }
+}
+
+fn native_block(input: &[u8]) {
+    block_of(&NATIVE.format, input);
+    let raw = Bytes::copy_from_slice(input);
+    if let Ok(block) = NATIVE.format.block(&raw)
+        && NATIVE.format.check_body(&block).is_ok()
+    {
+        assert!(native::transactions(&block).is_ok(), "a body that was judged good can be read");
+    }
+}
+
+fn native_proof(input: &[u8]) {
+    if let Ok(proof) = native::merkle::Proof::decode(input) {
+        assert_eq!(proof.encode(), input, "a proof has one encoding");
+        assert!(!proof.is_valid(&chain::Hash([3; 32]), b"nobody made a tree with this root"));
     }
 }
 
@@ -119,7 +150,7 @@ fn point_seeds() -> Vec<Vec<u8>> {
 
 pub(crate) fn state_seeds() -> Vec<Vec<u8>> {
     let mut states = Vec::new();
-    for format in FORMATS.iter() {
+    for format in FORMATS.iter().chain([&NATIVE.format]) {
         states.push(format.genesis().encode());
         states.push(format.midway(chain::Tip::default(), chain::Position(9)).encode());
         let headers = made::headers().into_iter().filter_map(|wire| format.header(&wire.into()).ok());
@@ -128,6 +159,21 @@ pub(crate) fn state_seeds() -> Vec<Vec<u8>> {
         );
     }
     states
+}
+
+fn native_header_seeds() -> Vec<Vec<u8>> {
+    let wires = NATIVE.blocks.iter().map(|block| block.header.wire.to_vec());
+    // The wire form, and what lies in its tag 24.
+    wires.flat_map(|wire| [wire[7..].to_vec(), wire]).collect()
+}
+
+fn native_block_seeds() -> Vec<Vec<u8>> {
+    NATIVE.blocks.iter().map(|block| block.raw.to_vec()).collect()
+}
+
+fn native_proof_seeds() -> Vec<Vec<u8>> {
+    let transactions: Vec<Vec<u8>> = (0..9).map(|length| vec![length; length.into()]).collect();
+    (0..9).map(|at| native::merkle::Proof::new(&transactions, at).expect("it is there").encode()).collect()
 }
 
 fn network_seeds() -> Vec<Vec<u8>> {
@@ -149,5 +195,6 @@ mod tests {
             byron_too.block(&block.into()).expect("a block");
         }
         assert!(state_seeds().len() > 4, "some made header follows genesis");
+        assert!(native_header_seeds().iter().step_by(2).all(|bytes| native::decode_fields(bytes).is_ok()));
     }
 }

@@ -8,6 +8,7 @@
 mod chain_targets;
 mod framing_targets;
 mod link_targets;
+mod machine_targets;
 mod made;
 mod message_targets;
 pub mod smoke;
@@ -35,12 +36,17 @@ pub const TARGETS: &[Target] = &[
     message_targets::PEER_SHARING,
     chain_targets::CARDANO_HEADER,
     chain_targets::CARDANO_BLOCK,
+    chain_targets::NATIVE_HEADER,
+    chain_targets::NATIVE_BLOCK,
+    chain_targets::NATIVE_PROOF,
     chain_targets::POINTS,
     chain_targets::STATE,
     chain_targets::NETWORK_FILE,
     store_targets::LOG_RECORDS,
     store_targets::INDEX_ENTRY,
     store_targets::SNAPSHOT,
+    machine_targets::CLIENT,
+    machine_targets::UPSTREAM,
 ];
 
 /// The target of this name; panics where there is none.

@@ -1,5 +1,9 @@
-//! Cardano blocks put together by hand: the shapes are right, no signature is. Seeds only.
+//! Blocks to start from: Cardano's put together by hand (the shapes are right, no signature is), native ones built as
+//! a producer builds them.
 
+use std::sync::{Arc, LazyLock};
+
+use chain::{Block, Format, Slot, native};
 use minicbor::data::Tag;
 use minicbor::encode::Write;
 use minicbor::{Encoder, encode};
@@ -122,3 +126,31 @@ fn byron(epoch: u64) -> (u64, Vec<u8>) {
     });
     (1, head)
 }
+
+/// A native chain of its own, signed by its producer.
+pub(crate) struct Native {
+    pub(crate) format: Format,
+    pub(crate) blocks: Vec<Block>,
+}
+
+/// How many blocks the native chain has.
+const NATIVE_BLOCKS: u64 = 12;
+
+/// Made once: signing takes time.
+pub(crate) static NATIVE: LazyLock<Native> = LazyLock::new(|| {
+    let key = native::Key::from_seed(&[7; 32]);
+    let params = Arc::new(native::Params::solo("fuzz", 42, 0, key.public()));
+    let format = Format::Native(params.clone());
+    let (mut state, mut blocks) = (format.genesis(), Vec::new());
+    for slot in 1..=NATIVE_BLOCKS {
+        let chain::format::Detail::Native(detail) = &state.detail else { panic!("a native chain") };
+        let mut builder = native::Builder::start(&params, &state.tip, detail, Slot(slot * 3));
+        for transaction in 0..slot % 4 {
+            builder.add(vec![transaction as u8; 40 * slot as usize].into()).expect("it fits");
+        }
+        let block = builder.extension(vec![1; slot as usize % 3].into()).finish(&key);
+        state = format.next(&state, &block.header).expect("it follows");
+        blocks.push(block);
+    }
+    Native { format, blocks }
+});
