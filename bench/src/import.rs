@@ -41,8 +41,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Report> {
         let options = Import::default();
         let files = disk::Files::new(&source);
         let mut go_on = |_| ControlFlow::Continue(());
-        let report =
-            immutable::import(&files, &mut store, recovered.state, &format, &options, &mut go_on)?;
+        let report = immutable::import(&files, &mut store, recovered.state, &format, &options, &mut go_on)?;
         ensure!(report.stop.is_none() && report.imported == testdata::PREVIEW_BLOCKS, "{report:?}");
         rates.push(report.imported as f64 / start.elapsed().as_secs_f64());
     }

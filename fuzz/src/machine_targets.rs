@@ -170,6 +170,8 @@ fn client_seeds() -> Vec<Vec<u8>> {
         .concat(),
         [vec![200], hello, says(10, "8200 0a"), says(2, "8107"), says(10, "8102"), says(8, "8102")].concat(),
         [vec![1], says(0, "8200 a1 0e 84182af401f5")].concat(),
+        // More in the handshake's segment than the handshake.
+        [vec![255], says(0, "8200 a1 0e 84182af401f4 8200 191234"), says(8, "8200 191234")].concat(),
     ]
 }
 

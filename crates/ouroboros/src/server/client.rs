@@ -158,6 +158,9 @@ impl Client {
 
     /// When [`Input::Tick`] is due at the latest.
     pub fn next_deadline(&self) -> Option<Duration> {
+        if self.is_over() {
+            return None;
+        }
         self.deadlines().map(|(deadline, _)| deadline).min()
     }
 
@@ -296,6 +299,12 @@ impl Client {
         }
         let mut rest = fresh;
         self.take(now, protocol, &mut rest, view, out)?;
+        if protocol == HANDSHAKE && self.phase != Phase::Handshake {
+            // The handshake is over in the middle of its own segment: what follows belongs to nobody.
+            let left_over = self.is_open() && !rest.is_empty();
+            let fault = link::mux::Violation::UnknownProtocol { protocol };
+            return if left_over { Err(Violation::Mux(fault).into()) } else { Ok(()) };
+        }
         self.ingress[slot].keep(rest);
         Ok(())
     }
