@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use link::mux::{Demux, Mux, Part};
+use link::mux::{self, Demux, Mux, Part};
 use link::{Mode, Time};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -181,10 +181,15 @@ impl State {
         out: &mut Vec<Event>,
     ) -> Result<(), Reason> {
         let mut outcome = None;
-        self.handshake.receive(now, part.bytes, |ended| outcome = Some(ended))?;
+        let kept = self.handshake.receive(now, part.bytes, |ended| outcome = Some(ended))?;
         let Some(outcome) = outcome else {
             return Ok(());
         };
+        if kept > 0 {
+            // The handshake is over in the middle of its own segment: what follows belongs to nobody.
+            let fault = mux::Violation::UnknownProtocol { protocol: part.protocol };
+            return Err(Violation::Mux(fault).into());
+        }
         if let Some(refused) = Refused::from_outcome(&outcome) {
             return Err(Reason::Handshake(refused));
         }

@@ -220,6 +220,10 @@ fn refuses_what_does_not_belong_to_the_phase() {
     assert_eq!(violation(&late), Violation::Mux(unknown));
 
     let mut world = World::new(&Config::new(MAGIC));
+    let more = world.say(HANDSHAKE, &[&accept(Version::V15, DATA)[..], &[0x82]].concat());
+    assert_eq!(violation(&more), Violation::Mux(unknown));
+
+    let mut world = World::new(&Config::new(MAGIC));
     let twice = world.say(HANDSHAKE, &[accept(Version::V15, DATA), accept(Version::V15, DATA)].concat());
     assert!(matches!(violation(&twice), Violation::Agency { protocol: HANDSHAKE, state: "Done", .. }));
 }
