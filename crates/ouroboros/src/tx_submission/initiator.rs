@@ -76,6 +76,11 @@ impl Initiator {
         true
     }
 
+    /// The protocol's state.
+    pub fn state(&self) -> State {
+        self.state
+    }
+
     /// Says that there will be no more transactions, if that can be said now.
     pub fn done(&mut self) {
         if self.state == State::BlockingIds {

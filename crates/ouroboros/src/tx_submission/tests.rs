@@ -197,3 +197,59 @@ fn bounds_what_is_on_offer() {
     ask(&mut initiator, ids(true, 1, 1)).unwrap();
     assert!(initiator.offer(offer(1)), "the acknowledged one made room");
 }
+
+/// Passes messages between the two sides until neither has anything to say; collects what the responder took.
+fn converse(
+    initiator: &mut Initiator,
+    responder: &mut Responder,
+    wants: impl Fn(&[u8]) -> bool,
+    took: &mut Vec<(Option<Bytes>, Bytes)>,
+) {
+    loop {
+        let answer = said(initiator);
+        let mut request = Vec::new();
+        if !answer.is_empty() {
+            let message = Message::decode(&answer).unwrap();
+            responder.on_message(&message, &Item::Borrowed(&answer)).unwrap();
+        }
+        while let Some(ask) = responder.take_ask() {
+            match ask {
+                Ask::Room => responder.on_room(),
+                Ask::Wanted(ids) => {
+                    responder.on_wanted(&ids.iter().map(|offer| wants(&offer.id)).collect::<Vec<_>>());
+                }
+                Ask::Took(txs) => took.extend(txs),
+            }
+        }
+        responder.fill(Duration::ZERO, &mut request);
+        if request.is_empty() {
+            return;
+        }
+        initiator.on_message(Duration::ZERO, &Item::Borrowed(&request)).unwrap();
+    }
+}
+
+proptest! {
+    #[test]
+    fn the_responder_takes_what_it_wants_of_all_that_is_offered(
+        batches in prop::collection::vec(0u8..30, 1..8),
+        modulus in 1u8..5,
+    ) {
+        let (mut initiator, mut responder) = (Initiator::new(), Responder::default());
+        initiator.start();
+        let wants = |id: &[u8]| id[1].is_multiple_of(modulus);
+        let (mut took, mut expected, mut next) = (Vec::new(), Vec::new(), 0u8);
+        converse(&mut initiator, &mut responder, wants, &mut took);
+        for batch in batches {
+            for n in next..next + batch {
+                prop_assert!(initiator.offer(offer(n)));
+                expected.extend(Some(offer(n)).filter(|offer| wants(&offer.id)));
+            }
+            next += batch;
+            converse(&mut initiator, &mut responder, wants, &mut took);
+            prop_assert_eq!(initiator.state(), State::BlockingIds, "it waits for the next offer");
+        }
+        let took: Vec<_> = took.into_iter().map(|(id, tx)| Offered { id: id.unwrap(), tx }).collect();
+        prop_assert_eq!(took, expected);
+    }
+}
