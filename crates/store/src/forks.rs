@@ -154,3 +154,45 @@ pub(crate) fn descendants(root: Option<Hash>, blocks: Vec<Block>) -> Vec<Block> 
     }
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use chain::{Header, Height};
+
+    use super::*;
+    use crate::files::memory;
+
+    fn block(number: u8, slot: u64) -> Block {
+        let (id, prev) = (Hash([number; 32]), Some(Hash([number - 1; 32])));
+        let wire = Bytes::from_static(b"header");
+        let header = Header { id, prev, slot: Slot(slot), height: Height(0), boundary: false, wire };
+        Block { header, raw: Bytes::from(vec![number; 100]) }
+    }
+
+    #[test]
+    fn a_segment_stays_until_all_of_it_is_older_than_the_tip() {
+        let files = memory::Files::new(1);
+        files.create_dir("forks").expect("creates");
+        let mut forks =
+            Forks { files: files.clone(), segment_bytes: 250, segments: BTreeMap::new(), writer: None };
+        // Two blocks a segment.
+        for (number, slot) in [(1, 10), (2, 20), (3, 20), (4, 15), (5, 30)] {
+            forks.put(&block(number, slot)).expect("puts");
+        }
+        let count = |forks: &mut Forks<_>, slot| {
+            forks.release(Slot(slot)).expect("releases");
+            files.list("forks").expect("lists").len()
+        };
+        // The child of a boundary block in slot 20 has slot 20 too.
+        assert_eq!([20, 21, 99].map(|slot| count(&mut forks, slot)), [3, 1, 1]);
+    }
+
+    #[test]
+    fn only_what_descends_comes_back_and_parents_first() {
+        let (a, b, c, other) = (block(2, 2), block(3, 3), block(4, 4), block(9, 9));
+        let sibling = Block { header: Header { id: Hash([77; 32]), ..b.header.clone() }, raw: b.raw.clone() };
+        let mixed = vec![c.clone(), other, sibling.clone(), b.clone(), a.clone(), b.clone()];
+        assert_eq!(descendants(Some(Hash([1; 32])), mixed), [a, b, sibling, c]);
+    }
+}

@@ -183,6 +183,12 @@ fn derived_files_are_made_again_from_the_log() {
         for path in paths {
             assert!(damaged.edit(path, Vec::clear));
         }
+        // What was made again is as durable as it was.
+        for _ in 0..20 {
+            let again = damaged.copy();
+            drop(world.open(&again, Scan::Tail).expect("opens"));
+            check_restart(&world, &again.crash(), &all(&world), &format!("{paths:?} emptied, then a crash"));
+        }
         check_restart(&world, &damaged, &all(&world), &format!("{paths:?} emptied"));
     }
     let without = files.copy();
@@ -241,4 +247,24 @@ fn the_checks_fire_on_a_disk_that_lies_about_syncs() {
     assert!(held(&files.copy()), "without a crash nothing is lost");
     let fired = (0..20).filter(|_| !held(&files.crash())).count();
     assert!(fired > 15, "the checks fired in {fired} of 20 crashes");
+}
+
+#[test]
+fn a_whole_block_that_does_not_follow_is_cut_off() {
+    let world = World::new(7);
+    let files = world.stored(1);
+    let last = files.paths().into_iter().rfind(|path| path.starts_with("log/")).expect("there are segments");
+    let (store, _) = world.open(&files, Scan::Tail).expect("opens");
+    let entry = store.reader().entry(chain::Position(6)).expect("reads").expect("is settled");
+    drop(store);
+    let end = (entry.offset + store::segment::RECORD_HEADER_BYTES + entry.len) as usize;
+    let mut record = Vec::new();
+    store::segment::encode_record(&world.trunk[2].raw, &mut record);
+    files.edit(&last, |bytes| bytes[end..end + record.len()].copy_from_slice(&record));
+    let (store, recovered) = world.open(&files, Scan::Tail).expect("opens");
+    let [cut] = &recovered.cut[..] else { panic!("one cut is wanted: {:?}", recovered.cut) };
+    assert_eq!((cut.offset, cut.bytes), (end as u64, record.len() as u64));
+    assert_eq!(cut.damage, store::Damage::Link);
+    world.check_recovered(&recovered, &all(&world));
+    world.check_goes_on(&files, store);
 }
