@@ -188,7 +188,7 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
-    fn acknowledge(&mut self, settled: u64) {
+    pub(crate) fn acknowledge(&mut self, settled: u64) {
         self.settled = settled;
         self.forks.append(&mut self.put);
     }
