@@ -179,9 +179,12 @@ impl<'a> Reader<'a> {
         if found == expected { Ok(()) } else { Err(DecodeError::Unknown { what, found }) }
     }
 
-    /// The next item as its original bytes, whatever it is.
+    /// The next item as its original bytes, whatever it is; a lone break is none.
     pub(crate) fn item(&mut self, what: &'static str) -> Result<&'a [u8], DecodeError> {
         let start = self.position();
+        if self.kind(what)? == Type::Break {
+            return Err(DecodeError::Malformed { what, at: start });
+        }
         self.decoder.skip().map_err(|error| self.failed(what, &error))?;
         Ok(self.since(start))
     }
@@ -320,4 +323,15 @@ pub fn block_era(raw: &[u8]) -> Result<u64, DecodeError> {
     let mut reader = Reader::new(raw);
     let _ = reader.list(2, "block")?;
     reader.uint("block era")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lone_break_is_no_item() {
+        assert!(matches!(Reader::new(&[0xff]).item("item"), Err(DecodeError::Malformed { at: 0, .. })));
+        assert_eq!(Reader::new(&[0x9f, 0x01, 0xff, 0x02]).item("item"), Ok(&[0x9f, 0x01, 0xff][..]));
+    }
 }
