@@ -1,6 +1,6 @@
 //! Segments: append-only files of records, for the log and for the fork tree alike.
 //!
-//! Layout: `docs/store-format.md`. A [`Writer`] buffers records and writes them with one call; a [`Scan`]
+//! Layout: `docs/store-format.md`. A `Writer` buffers records and writes them with one call; a `Scan`
 //! reads a segment from its first record and says where and why it ends. Neither decodes blocks.
 //!
 //! **Invariant:** the bytes behind a writer's end are zero, so that a scan finds the end.

@@ -1,4 +1,4 @@
-//! The `immutable` directory of a Cardano node: reading one ([`import`]) and writing one ([`export`]).
+//! The `immutable` directory of a Cardano node: reading one ([`import()`]) and writing one ([`export()`]).
 //!
 //! Three files a chunk, `NNNNN.chunk`, `.secondary` and `.primary`, each for a fixed number of slots. The
 //! blocks in the chunk files are the truth; the other two are indices that a node can make again. A block is
