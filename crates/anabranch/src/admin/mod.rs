@@ -1,0 +1,145 @@
+//! The admin API: HTTP on a Unix socket in the data directory, or on a loopback address.
+//!
+//! `GET /status /clients /departed /upstreams /inbox /config /metrics /livez /readyz`, `POST /tx` (the body is the
+//! transaction) and `POST /stop`. It answers from what the engine and the server say; it decides nothing.
+//!
+//! **Invariant:** what a browser sends for a foreign page is refused: any request with an `Origin`, and on a
+//! loopback address any whose `Host` is not an address (a name may have been rebound).
+
+mod listener;
+mod metrics;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Json, Response};
+use axum::routing::{get, post};
+use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use listener::{Listener, bind};
+
+use crate::config::Config;
+use crate::runtime::Insight;
+use crate::status::{Ready, Submitted};
+
+/// The longest request body: one transaction. Above what any pool takes; the pool says its own limit.
+const MAX_BODY_BYTES: usize = 1 << 20;
+
+/// What the handlers answer from.
+#[derive(Debug, Clone)]
+pub(crate) struct Api {
+    /// The engine and the server.
+    pub(crate) insight: Insight,
+    /// The configuration in force.
+    pub(crate) config: Arc<Config>,
+    /// Stops the node.
+    pub(crate) stop: CancellationToken,
+}
+
+/// Serves until `stopped`.
+pub(crate) async fn serve(listener: Listener, api: Api, stopped: CancellationToken) -> std::io::Result<()> {
+    let router = router(api);
+    let ended = stopped.cancelled_owned();
+    match listener {
+        Listener::Unix(listener, _file) => axum::serve(listener, router).with_graceful_shutdown(ended).await,
+        Listener::Tcp(listener) => axum::serve(listener, router).with_graceful_shutdown(ended).await,
+    }
+}
+
+fn router(api: Api) -> Router {
+    Router::new()
+        .route("/status", get(status))
+        .route("/clients", get(clients))
+        .route("/upstreams", get(upstreams))
+        .route("/departed", get(departed))
+        .route("/inbox", get(inbox))
+        .route("/config", get(config))
+        .route("/metrics", get(metrics_text))
+        .route("/livez", get(livez))
+        .route("/readyz", get(readyz))
+        .route("/tx", post(tx))
+        .route("/stop", post(stop))
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(middleware::from_fn(refuse_foreign_pages))
+        .with_state(api)
+}
+
+async fn refuse_foreign_pages(request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name).trim_matches(['[', ']']);
+    let known = ["", "anabranch", "localhost"].contains(&name) || name.parse::<std::net::IpAddr>().is_ok();
+    if headers.contains_key(header::ORIGIN) || !known {
+        return (StatusCode::FORBIDDEN, "not for web pages\n").into_response();
+    }
+    next.run(request).await
+}
+
+/// The engine did not answer: it is stopping or stuck.
+fn silent() -> Response {
+    (StatusCode::SERVICE_UNAVAILABLE, "the node's engine does not answer\n").into_response()
+}
+
+async fn status(State(api): State<Api>) -> Response {
+    api.insight.status().await.map_or_else(silent, |status| Json(status).into_response())
+}
+
+async fn clients(State(api): State<Api>) -> Response {
+    Json(api.insight.clients()).into_response()
+}
+
+async fn upstreams(State(api): State<Api>) -> Response {
+    api.insight.upstreams().await.map_or_else(silent, |upstreams| Json(upstreams).into_response())
+}
+
+async fn departed(State(api): State<Api>) -> Response {
+    Json(api.insight.departed()).into_response()
+}
+
+async fn inbox(State(api): State<Api>) -> Response {
+    Json(api.insight.inbox()).into_response()
+}
+
+async fn config(State(api): State<Api>) -> Response {
+    Json(&*api.config).into_response()
+}
+
+async fn metrics_text(State(api): State<Api>) -> Response {
+    const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    match api.insight.snapshot().await {
+        Some(snapshot) => ([(header::CONTENT_TYPE, OPEN_METRICS)], metrics::text(&snapshot)).into_response(),
+        None => silent(),
+    }
+}
+
+async fn livez(State(api): State<Api>) -> Response {
+    match api.insight.snapshot().await {
+        Some(_) => "alive\n".into_response(),
+        None => silent(),
+    }
+}
+
+async fn readyz(State(api): State<Api>) -> Response {
+    let Some(status) = api.insight.status().await else { return silent() };
+    let ready = status.state.is_ready();
+    let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let reason = format!("{}: {}", status.state.name(), status.reason);
+    (code, Json(Ready { ready, reason })).into_response()
+}
+
+async fn tx(State(api): State<Api>, body: Bytes) -> Response {
+    match api.insight.submit(body).await {
+        Some(Ok(id)) => Json(Submitted { id: id.to_string() }).into_response(),
+        Some(Err(refusal)) => (StatusCode::UNPROCESSABLE_ENTITY, format!("{refusal}\n")).into_response(),
+        None => silent(),
+    }
+}
+
+async fn stop(State(api): State<Api>) -> Response {
+    api.stop.cancel();
+    (StatusCode::ACCEPTED, Json(serde_json::json!({ "stopping": true }))).into_response()
+}

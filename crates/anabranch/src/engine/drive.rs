@@ -1,0 +1,293 @@
+//! The loop: wait for one thing, hand it to the node, perform what comes out.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use chain::{Hash, Position};
+use node::{Input, Node, Output, Ticket, UpstreamId, pool};
+use ouroboros::upstream;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::{Ask, Dial, Event, MAX_EVENTS, Parts, Report, checks, persist};
+use crate::clock::Clock;
+use crate::connection::{self, Connection, Told};
+
+/// Commands that may wait for a connection. The node's windows keep them to a few; a connection that leaves
+/// so many lying is closed.
+const MAX_COMMANDS: usize = 1_024;
+
+/// The task that owns the node.
+pub(crate) struct Engine {
+    node: Node,
+    clock: Clock,
+    upstreams: Vec<Upstream>,
+    speech: connection::Config,
+    views: watch::Sender<std::sync::Arc<chain::View>>,
+    reader: store::Reader,
+    store: persist::Handle,
+    checks: checks::Pool,
+    submitted: BTreeMap<Ticket, oneshot::Sender<Result<Hash, pool::Refusal>>>,
+    submissions: u64,
+    events: mpsc::Receiver<Event>,
+    sender: mpsc::Sender<Event>,
+    asks: mpsc::Receiver<Ask>,
+    tasks: JoinSet<()>,
+    out: Vec<Output>,
+}
+
+/// One configured upstream.
+#[derive(Debug)]
+struct Upstream {
+    address: String,
+    dial: Dial,
+    line: Option<Line>,
+}
+
+/// The way to the task of a connection; the task ends when it is dropped.
+#[derive(Debug)]
+struct Line {
+    commands: mpsc::Sender<upstream::Command>,
+    _hang_up: tokio_util::sync::DropGuard,
+}
+
+/// What the engine woke up for.
+enum Wake {
+    Event(Event),
+    Ask(Ask),
+    Deadline,
+    Stop,
+}
+
+impl Engine {
+    pub(super) fn new(parts: Parts, asks: mpsc::Receiver<Ask>) -> std::io::Result<Self> {
+        let (sender, events) = mpsc::channel(MAX_EVENTS);
+        let upstreams = parts.upstreams.into_iter();
+        Ok(Self {
+            node: parts.node,
+            clock: parts.clock,
+            upstreams: upstreams
+                .map(|address| Upstream { address, dial: Dial::default(), line: None })
+                .collect(),
+            speech: parts.speech,
+            views: parts.views,
+            reader: parts.reader,
+            store: persist::start(parts.store, sender.clone())?,
+            checks: checks::Pool::start(parts.check_threads, &sender)?,
+            submitted: BTreeMap::new(),
+            submissions: 0,
+            events,
+            sender,
+            asks,
+            tasks: JoinSet::new(),
+            out: Vec::new(),
+        })
+    }
+
+    /// Runs until `stop`; then what was handed to the store is made durable and the rest is let go.
+    pub(super) async fn run(mut self, stop: CancellationToken) {
+        loop {
+            match self.wait(&stop).await {
+                Wake::Event(event) => self.on_event(event),
+                Wake::Ask(ask) => self.on_ask(ask),
+                Wake::Deadline => self.step(Input::Tick),
+                Wake::Stop => break,
+            }
+            while let Some(ended) = self.tasks.try_join_next() {
+                ended.expect("a task of the engine panicked, and has said why");
+            }
+        }
+        self.events.close();
+        while self.events.try_recv().is_ok() {}
+        self.tasks.shutdown().await;
+        let store = self.store;
+        // Joins a thread that is at most one sync away from its end.
+        tokio::task::spawn_blocking(move || drop(store)).await.expect("the store's thread has not panicked");
+    }
+
+    async fn wait(&mut self, stop: &CancellationToken) -> Wake {
+        let deadline = self.node.next_deadline().unwrap_or(Duration::MAX);
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => Wake::Stop,
+            Some(ask) = self.asks.recv() => Wake::Ask(ask),
+            Some(event) = self.events.recv() => Wake::Event(event),
+            () = tokio::time::sleep_until(self.clock.instant(deadline)) => Wake::Deadline,
+        }
+    }
+
+    fn on_event(&mut self, event: Event) {
+        match event {
+            Event::Answer(input) => self.step(input),
+            Event::Upstream { id, dial, events } => {
+                for event in events {
+                    // A `Disconnect` that one event causes makes the next ones stale.
+                    if self.is_current(id, dial) {
+                        self.on_upstream(id, event);
+                    }
+                }
+            }
+            Event::Lost { id, dial, error } => {
+                if self.is_current(id, dial) {
+                    let upstream = &mut self.upstreams[id.0 as usize];
+                    upstream.line = None;
+                    tracing::warn!(upstream = upstream.address, error, "not connected");
+                    self.step(Input::ConnectFailed { id, error });
+                }
+            }
+        }
+    }
+
+    fn on_upstream(&mut self, id: UpstreamId, event: upstream::Event) {
+        let upstream = &mut self.upstreams[id.0 as usize];
+        match &event {
+            upstream::Event::Ready { version } => {
+                upstream.dial.version = Some(version.0);
+                tracing::info!(upstream = upstream.address, version = version.0, "connected");
+            }
+            upstream::Event::Closed { reason } => {
+                tracing::warn!(upstream = upstream.address, %reason, "closed");
+                upstream.line = None;
+            }
+            _ => {}
+        }
+        self.step(Input::Upstream { id, event });
+    }
+
+    fn on_ask(&mut self, ask: Ask) {
+        match ask {
+            Ask::Status(answer) => {
+                let dials = self.upstreams.iter().map(|upstream| upstream.dial);
+                let report = Report { node: self.node.status(self.clock.now()), dials: dials.collect() };
+                // Who asked may have gone.
+                let _ = answer.send(report);
+            }
+            Ask::Submit(tx, answer) => {
+                self.submissions += 1;
+                let ticket = Ticket(self.submissions);
+                self.submitted.insert(ticket, answer);
+                self.step(Input::Submit { ticket, tx });
+            }
+        }
+    }
+
+    fn is_current(&self, id: UpstreamId, dial: u64) -> bool {
+        let upstream = &self.upstreams[id.0 as usize];
+        upstream.dial.count == dial && upstream.line.is_some()
+    }
+
+    pub(super) fn step(&mut self, input: Input) {
+        let mut out = std::mem::take(&mut self.out);
+        self.node.handle(self.clock.now(), input, &mut out);
+        for output in out.drain(..) {
+            self.perform(output);
+        }
+        self.out = out;
+    }
+
+    fn perform(&mut self, output: Output) {
+        match output {
+            Output::Connect { id } => self.connect(id),
+            Output::Upstream { id, command } => self.command(id, command),
+            Output::Disconnect { id, closing } => {
+                let upstream = &mut self.upstreams[id.0 as usize];
+                upstream.line = None;
+                tracing::warn!(upstream = upstream.address, reason = %closing.cause, "disconnected");
+            }
+            Output::Verify { ticket, checks } => self.checks.run(ticket, checks),
+            Output::Persist { ticket, record } => self.store.append(ticket, record),
+            Output::Load { ticket, positions } => self.load(ticket, positions),
+            // Nobody may be reading, then the newest view waits for the first reader.
+            Output::Publish(view) => drop(self.views.send_replace(view)),
+            Output::Submitted { ticket, result } => {
+                if let Some(answer) = self.submitted.remove(&ticket) {
+                    // Who asked may have gone.
+                    let _ = answer.send(result);
+                }
+            }
+            Output::Notice(notice) => tracing::warn!("{notice}"),
+        }
+    }
+
+    fn connect(&mut self, id: UpstreamId) {
+        let upstream = &mut self.upstreams[id.0 as usize];
+        upstream.dial = Dial { count: upstream.dial.count + 1, version: None };
+        let (commands, received) = mpsc::channel(MAX_COMMANDS);
+        let hang_up = CancellationToken::new();
+        upstream.line = Some(Line { commands, _hang_up: hang_up.clone().drop_guard() });
+        let task = Task { id, dial: upstream.dial.count, events: self.sender.clone(), commands: received };
+        let dialled = Connection::dial(upstream.address.clone(), self.speech.clone(), self.clock);
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = hang_up.cancelled() => {}
+                () = task.run(dialled) => {}
+            }
+        });
+    }
+
+    fn command(&mut self, id: UpstreamId, command: upstream::Command) {
+        let upstream = &mut self.upstreams[id.0 as usize];
+        let Some(line) = &upstream.line else { return };
+        if line.commands.try_send(command).is_err() {
+            upstream.line = None;
+            let reason = "its connection left too many commands lying".to_owned();
+            self.step(Input::ConnectFailed { id, error: reason });
+        }
+    }
+
+    fn load(&mut self, ticket: Ticket, positions: Vec<Position>) {
+        let (reader, events) = (self.reader.clone(), self.sender.clone());
+        self.tasks.spawn(async move {
+            let read =
+                move || positions.into_iter().filter_map(|at| reader.point_at(at).ok().flatten()).collect();
+            let points = tokio::task::spawn_blocking(read).await.expect("reading does not panic");
+            // Fails when the engine is stopping.
+            let _ = events.send(Event::Answer(Input::Loaded { ticket, points })).await;
+        });
+    }
+}
+
+/// The task of one connection.
+struct Task {
+    id: UpstreamId,
+    dial: u64,
+    events: mpsc::Sender<Event>,
+    commands: mpsc::Receiver<upstream::Command>,
+}
+
+impl Task {
+    async fn run(mut self, dialled: impl Future<Output = Result<Connection, connection::Error>>) {
+        let (id, dial) = (self.id, self.dial);
+        let mut connection = match dialled.await {
+            Ok(connection) => connection,
+            Err(error) => {
+                let event = Event::Lost { id, dial, error: error.to_string() };
+                // Fails when the engine is stopping.
+                let _ = self.events.send(event).await;
+                return;
+            }
+        };
+        loop {
+            let told = tokio::select! {
+                told = connection.next() => told,
+                command = self.commands.recv() => {
+                    let Some(command) = command else { return };
+                    connection.command(command);
+                    continue;
+                }
+            };
+            let (event, is_over) = match told {
+                Told::Events(events) => {
+                    let is_over = events.iter().any(|event| matches!(event, upstream::Event::Closed { .. }));
+                    (Event::Upstream { id, dial, events }, is_over)
+                }
+                Told::Lost(error) => (Event::Lost { id, dial, error }, true),
+            };
+            // Fails when the engine is stopping.
+            if self.events.send(event).await.is_err() || is_over {
+                return;
+            }
+        }
+    }
+}

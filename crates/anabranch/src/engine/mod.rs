@@ -1,0 +1,135 @@
+//! The engine: one task owns the [`Node`](node::Node), feeds it and performs what it asks for.
+//!
+//! ```text
+//!   connections ──┐                        ┌─ Connect, Upstream, Disconnect → a task per connection
+//!   checks ───────┼→ Event → Node::handle ─┼─ Verify  → a small pool of threads
+//!   store ────────┘    (one at a time)     ├─ Persist → the store's thread: one sync per batch
+//!                                          ├─ Load    → the blocking pool
+//!                                          └─ Publish → a watch, for the readers
+//! ```
+//!
+//! It decides nothing. It never waits for what it has asked for: whoever performs an effect sends an event.
+//!
+//! **Invariant:** no event of a connection reaches the node after its `Disconnect`: each carries the number of
+//! the dial that it belongs to.
+
+mod checks;
+mod drive;
+mod persist;
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use chain::{Hash, View};
+use node::{Input, UpstreamId, pool};
+use ouroboros::upstream;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::connection;
+
+pub(crate) use drive::Engine;
+
+/// Events that may wait for the engine; who sends more waits, which is backpressure down to the socket.
+const MAX_EVENTS: usize = 256;
+
+/// Questions that may wait for the engine; who asks more is told that it does not answer.
+const MAX_ASKS: usize = 64;
+
+/// How long the engine may take to answer a question: it answers from memory between two inputs.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What an engine is made of.
+pub(crate) struct Parts {
+    /// The core.
+    pub(crate) node: node::Node,
+    /// The store, held alone.
+    pub(crate) store: store::Store,
+    /// The reading side of the store.
+    pub(crate) reader: store::Reader,
+    /// The clocks.
+    pub(crate) clock: Clock,
+    /// The upstreams' addresses; the place of each is its [`UpstreamId`].
+    pub(crate) upstreams: Vec<String>,
+    /// How to speak with them.
+    pub(crate) speech: connection::Config,
+    /// Threads that check signatures.
+    pub(crate) check_threads: NonZeroUsize,
+    /// Where views go.
+    pub(crate) views: watch::Sender<Arc<View>>,
+}
+
+/// What reaches the engine from those who perform its effects.
+#[derive(Debug)]
+enum Event {
+    /// An answer of the store, the checks or the blocking pool.
+    Answer(Input),
+    /// A connection says something.
+    Upstream { id: UpstreamId, dial: u64, events: Vec<upstream::Event> },
+    /// A dial came to nothing, or the connection is gone.
+    Lost { id: UpstreamId, dial: u64, error: String },
+}
+
+/// A question to the engine.
+#[derive(Debug)]
+enum Ask {
+    Status(oneshot::Sender<Report>),
+    Submit(Bytes, oneshot::Sender<Result<Hash, pool::Refusal>>),
+}
+
+/// What the engine says about its node.
+#[derive(Debug, Clone)]
+pub(crate) struct Report {
+    /// The core's own words.
+    pub(crate) node: node::Status,
+    /// For each upstream, what its connection is.
+    pub(crate) dials: Vec<Dial>,
+}
+
+/// What the engine knows of an upstream's connection.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Dial {
+    /// How often it was dialled.
+    pub(crate) count: u64,
+    /// The version agreed on, while connected.
+    pub(crate) version: Option<u64>,
+}
+
+/// How the rest of the process reaches a running engine.
+#[derive(Debug, Clone)]
+pub(crate) struct Handle {
+    asks: mpsc::Sender<Ask>,
+}
+
+impl Handle {
+    /// The node's status; `None` where the engine does not answer.
+    pub(crate) async fn report(&self) -> Option<Report> {
+        self.ask(Ask::Status).await
+    }
+
+    /// Hands a transaction to the pool and gives its id; `None` where the engine does not answer.
+    pub(crate) async fn submit(&self, tx: Bytes) -> Option<Result<Hash, pool::Refusal>> {
+        self.ask(|answer| Ask::Submit(tx, answer)).await
+    }
+
+    async fn ask<T>(&self, ask: impl FnOnce(oneshot::Sender<T>) -> Ask) -> Option<T> {
+        let (answer, answered) = oneshot::channel();
+        self.asks.try_send(ask(answer)).ok()?;
+        tokio::time::timeout(ANSWER_TIMEOUT, answered).await.ok()?.ok()
+    }
+}
+
+/// An engine that is ready to run, and the handle to it.
+pub(crate) fn new(parts: Parts) -> std::io::Result<(Engine, Handle)> {
+    let (asks, asked) = mpsc::channel(MAX_ASKS);
+    Ok((Engine::new(parts, asked)?, Handle { asks }))
+}
+
+/// Publishes what there is, then runs on a task of its own until `stop`.
+pub(crate) fn spawn(mut engine: Engine, stop: CancellationToken) -> tokio::task::JoinHandle<()> {
+    engine.step(Input::Tick);
+    tokio::spawn(engine.run(stop))
+}

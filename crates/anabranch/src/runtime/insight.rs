@@ -1,0 +1,162 @@
+//! What the admin API and the program may ask of a running node.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use chain::{Hash, View};
+use node::pool;
+use tokio::sync::watch;
+
+use crate::clock::Clock;
+use crate::status::{self, Count, State, Status};
+use crate::{downstream, engine};
+
+/// What does not change while a node runs.
+#[derive(Debug)]
+pub(crate) struct About {
+    pub(crate) network: String,
+    pub(crate) magic: u32,
+    pub(crate) upstreams: Vec<String>,
+    pub(crate) max_clients: u64,
+    pub(crate) downstream: Vec<std::net::SocketAddr>,
+    pub(crate) clock: Clock,
+}
+
+/// The way to ask.
+#[derive(Debug, Clone)]
+pub struct Insight {
+    pub(crate) about: Arc<About>,
+    pub(crate) engine: engine::Handle,
+    pub(crate) server: Option<downstream::Handle>,
+    pub(crate) views: watch::Receiver<Arc<View>>,
+}
+
+/// The node at one moment.
+#[derive(Debug, Clone)]
+pub(crate) struct Snapshot {
+    /// The core's own words.
+    pub(crate) node: node::Status,
+    /// What the engine knows of each upstream's connection.
+    pub(crate) dials: Vec<engine::Dial>,
+    /// How many blocks stand above the log, on the best chain.
+    pub(crate) volatile: u64,
+    /// Clients connected.
+    pub(crate) clients: u64,
+    /// Since the start.
+    pub(crate) uptime: Duration,
+}
+
+impl Insight {
+    /// Everything at once; `None` where the engine does not answer.
+    pub(crate) async fn snapshot(&self) -> Option<Snapshot> {
+        let report = self.engine.report().await?;
+        let clients = self.server.as_ref().map_or(0, |server| server.count() as u64);
+        let uptime = self.about.clock.now().mono;
+        let volatile = self.views.borrow().volatile.len() as u64;
+        Some(Snapshot { node: report.node, dials: report.dials, volatile, clients, uptime })
+    }
+
+    /// What the node is doing; `None` where its engine does not answer.
+    pub async fn status(&self) -> Option<Status> {
+        let snapshot = self.snapshot().await?;
+        let (about, node) = (&*self.about, &snapshot.node);
+        let known = about.upstreams.len() as u64;
+        Some(Status {
+            version: env!("CARGO_PKG_VERSION").into(),
+            network: about.network.clone(),
+            magic: about.magic.into(),
+            uptime_s: snapshot.uptime.as_secs(),
+            state: snapshot.state(),
+            reason: snapshot.reason(),
+            hint: node.state.hint().unwrap_or_default().into(),
+            head: node.head.into(),
+            irreversible: node.irreversible.into(),
+            settled: node.settled,
+            volatile: snapshot.volatile,
+            upstreams: Count { connected: snapshot.connected_upstreams(), of: known },
+            clients: Count { connected: snapshot.clients, of: about.max_clients },
+            downstream: about.downstream.clone(),
+            pool: node.pool as u64,
+            produced: node.produced,
+            checks: node.checks.into(),
+        })
+    }
+
+    /// The upstreams; `None` where the engine does not answer.
+    pub async fn upstreams(&self) -> Option<Vec<status::Upstream>> {
+        let snapshot = self.snapshot().await?;
+        let known = snapshot.node.upstreams.iter().zip(&self.about.upstreams).zip(&snapshot.dials);
+        Some(known.map(|((seen, address), dial)| status::Upstream::new(seen, address, dial)).collect())
+    }
+
+    /// The clients and what each is doing.
+    pub fn clients(&self) -> Vec<status::Client> {
+        let server = self.server.as_ref();
+        server.map_or(Vec::new(), |server| server.clients().iter().map(status::Client::from).collect())
+    }
+
+    /// The clients that went last, and why.
+    pub fn departed(&self) -> Vec<status::Departed> {
+        self.server.as_ref().map_or(Vec::new(), downstream::Handle::departed)
+    }
+
+    /// The transactions that clients offered.
+    pub fn inbox(&self) -> Vec<status::Offered> {
+        let inbox = self.server.as_ref().map(|server| server.inbox().list());
+        inbox.unwrap_or_default().iter().map(status::Offered::from).collect()
+    }
+
+    /// Hands a transaction to the pool and gives its id; `None` where the engine does not answer.
+    pub async fn submit(&self, tx: Bytes) -> Option<Result<Hash, pool::Refusal>> {
+        self.engine.submit(tx).await
+    }
+}
+
+impl Snapshot {
+    /// How many upstreams answer.
+    pub(crate) fn connected_upstreams(&self) -> u64 {
+        self.node.upstreams.iter().filter(|upstream| is_connected(upstream)).count() as u64
+    }
+
+    /// What the node is doing, as operators see it.
+    pub(crate) fn state(&self) -> State {
+        match &self.node.state {
+            node::status::State::Starting => State::Starting,
+            node::status::State::NoUpstreams => State::NoUpstreams,
+            node::status::State::Syncing { percent, left } => {
+                State::Syncing { percent: *percent, left_s: left.map(|left| left.as_secs()) }
+            }
+            node::status::State::CaughtUp => State::CaughtUp,
+            node::status::State::Stalled { .. } => State::Stalled,
+            node::status::State::Producing => State::Producing,
+            node::status::State::Failed { .. } => State::Failed,
+        }
+    }
+
+    /// Why it is doing so.
+    pub(crate) fn reason(&self) -> String {
+        let (node, known) = (&self.node, self.node.upstreams.len());
+        let head = node.head.height;
+        let claimed = node.best_claimed.map_or(head, |tip| tip.height);
+        match &node.state {
+            node::status::State::Starting => "it has just been started".into(),
+            node::status::State::NoUpstreams if known == 0 => "none is configured".into(),
+            node::status::State::NoUpstreams => format!("none of {known} is connected"),
+            node::status::State::Syncing { .. } => format!("at height {head} of {claimed}"),
+            node::status::State::CaughtUp => format!("at height {head}, as its upstreams are"),
+            node::status::State::Stalled { idle } => {
+                format!("at height {head} of {claimed}, and nothing has come for {} s", idle.as_secs())
+            }
+            node::status::State::Producing => {
+                format!("{} blocks made since the start, {} transactions wait", node.produced, node.pool)
+            }
+            node::status::State::Failed { error } => error.clone(),
+        }
+    }
+}
+
+/// Whether the upstream's machine has greeted it.
+fn is_connected(upstream: &node::status::Upstream) -> bool {
+    !["waiting", "connecting"].contains(&upstream.phase)
+}

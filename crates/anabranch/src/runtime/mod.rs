@@ -1,0 +1,190 @@
+//! A whole node, running: store, engine, server for clients, admin API.
+//!
+//! [`start`] opens and binds everything, or says what is in the way; [`Running`] is then all there is to
+//! hold. Stopping is graceful: clients are drained, what was handed to the store is made durable, the lock of
+//! the data directory is released.
+
+mod insight;
+mod parts;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use chain::View;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+pub use insight::Insight;
+pub(crate) use insight::Snapshot;
+pub use parts::Role;
+
+use crate::clock::Clock;
+use crate::config::{AdminAddress, Config};
+use crate::network::Network;
+use crate::{admin, downstream, engine};
+
+/// Why a node does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The configuration makes no sense.
+    #[error(transparent)]
+    Config(#[from] crate::config::Error),
+    /// The data directory cannot be used.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// Clients cannot be served at an address.
+    #[error("cannot listen on {address} for clients: {source}")]
+    Downstream {
+        /// Where.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The admin API cannot listen.
+    #[error("cannot listen on {address} for the admin API: {source}")]
+    Admin {
+        /// Where.
+        address: AdminAddress,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// What the node is there for cannot be.
+    #[error(transparent)]
+    Role(#[from] node::config::Invalid),
+    /// The system gave no thread, no randomness or no limit.
+    #[error("cannot start: {0}")]
+    System(#[from] std::io::Error),
+}
+
+/// A node that runs until it is stopped.
+#[derive(Debug)]
+pub struct Running {
+    insight: Insight,
+    admin: AdminAddress,
+    recovered: Recovered,
+    views: watch::Receiver<Arc<View>>,
+    stop: CancellationToken,
+    server: Option<downstream::Handle>,
+    engine: (CancellationToken, JoinHandle<()>),
+    api: (CancellationToken, JoinHandle<std::io::Result<()>>),
+}
+
+/// What was found in the data directory.
+#[derive(Debug, Clone)]
+pub struct Recovered {
+    /// How many blocks the log holds.
+    pub settled: u64,
+    /// The last of them.
+    pub irreversible: chain::Tip,
+    /// How many blocks above the log came back.
+    pub forks: usize,
+    /// What had to be cut off and why, in the store's words.
+    pub cuts: Vec<String>,
+}
+
+/// Opens the data directory, binds the listeners and starts everything.
+///
+/// # Errors
+/// When something is in the way; then nothing was started and nothing damaged.
+pub async fn start(
+    config: Config,
+    network: Network,
+    data_dir: PathBuf,
+    role: Role,
+) -> Result<Running, Error> {
+    config.validate()?;
+    let clock = Clock::start();
+    let opened = parts::open(&config, &network, data_dir.clone(), role).await?;
+    let recovered = opened.recovered;
+    let listeners = parts::listen(&config)?;
+    let addresses = listeners.iter().map(|(address, _)| *address).collect();
+    let admin = config.admin.address(&data_dir);
+    let bound =
+        admin::bind(&admin).await.map_err(|source| Error::Admin { address: admin.clone(), source })?;
+
+    let (views, watched) = watch::channel(Arc::new(View::empty()));
+    let about = Arc::new(parts::about(&config, &network, addresses, clock));
+    let parts = engine::Parts {
+        node: opened.node,
+        store: opened.store,
+        reader: opened.reader.clone(),
+        clock,
+        upstreams: config.upstream.addresses.clone(),
+        speech: parts::speech(&config, &network),
+        check_threads: parts::check_threads(&config),
+        views,
+    };
+    let (made, handle) = engine::new(parts)?;
+    let engine_stop = CancellationToken::new();
+    let engine = engine::spawn(made, engine_stop.clone());
+    let server = parts::serve(listeners, &config, &network, watched.clone(), opened.reader)?;
+    let insight = Insight { about, engine: handle, server: server.clone(), views: watched.clone() };
+    let stop = CancellationToken::new();
+    let api = admin::Api { insight: insight.clone(), config: Arc::new(config), stop: stop.clone() };
+    let api_stop = CancellationToken::new();
+    let serving = tokio::spawn(admin::serve(bound, api, api_stop.clone()));
+    Ok(Running {
+        insight,
+        admin,
+        recovered,
+        views: watched,
+        stop,
+        server,
+        engine: (engine_stop, engine),
+        api: (api_stop, serving),
+    })
+}
+
+impl Running {
+    /// The way to ask what the node is doing.
+    pub fn insight(&self) -> &Insight {
+        &self.insight
+    }
+
+    /// Where the admin API listens.
+    pub fn admin(&self) -> &AdminAddress {
+        &self.admin
+    }
+
+    /// Where clients are served.
+    pub fn downstream(&self) -> &[SocketAddr] {
+        &self.insight.about.downstream
+    }
+
+    /// What was found in the data directory.
+    pub fn recovered(&self) -> &Recovered {
+        &self.recovered
+    }
+
+    /// The chain as it is, and as it changes.
+    pub fn views(&self) -> watch::Receiver<Arc<View>> {
+        self.views.clone()
+    }
+
+    /// Cancelled when the node shall stop: by its holder, or over the admin API.
+    pub fn stop_token(&self) -> CancellationToken {
+        self.stop.clone()
+    }
+
+    /// Waits until the node shall stop, then stops it gracefully.
+    pub async fn stopped(mut self) {
+        tokio::select! {
+            () = self.stop.cancelled() => {}
+            ended = &mut self.engine.1 => {
+                ended.expect("the engine panicked, and has said why");
+            }
+        }
+        if let Some(server) = self.server {
+            server.drain().await;
+        }
+        self.engine.0.cancel();
+        if !self.engine.1.is_finished() {
+            self.engine.1.await.expect("the engine panicked, and has said why");
+        }
+        self.api.0.cancel();
+        // It serves operators only: how its last answer went changes nothing.
+        let _ = self.api.1.await;
+    }
+}

@@ -1,0 +1,183 @@
+//! The pieces that a node is put together from.
+
+use std::net::{SocketAddr, TcpListener};
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chain::native::Key;
+use chain::{Entry, Position, View};
+use rand::TryRng;
+use rand::rngs::SysRng;
+use store::files::disk;
+use store::{Reader, Store};
+use tokio::sync::watch;
+
+use super::insight::About;
+use super::{Error, Recovered};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::network::Network;
+use crate::{connection, downstream};
+
+/// Connections that may wait to be accepted, per listener: what Linux allows without being told otherwise.
+const BACKLOG: i32 = 4_096;
+
+/// The newest blocks of the log that the first view holds, so that readers near the tip need no look into it.
+const RECENT: u64 = chain::view::MAX_RECENT as u64;
+
+/// What a node is there for.
+#[derive(Debug, Clone)]
+pub enum Role {
+    /// It follows the configured upstreams.
+    Follow,
+    /// It makes the blocks of a native chain with this key.
+    Produce(Key),
+}
+
+/// A data directory in use.
+pub(super) struct Opened {
+    pub(super) node: node::Node,
+    pub(super) store: Store,
+    pub(super) reader: Reader,
+    pub(super) recovered: Recovered,
+}
+
+/// Opens the data directory and makes the node that goes on from there.
+pub(super) async fn open(
+    config: &Config,
+    network: &Network,
+    data_dir: PathBuf,
+    role: Role,
+) -> Result<Opened, Error> {
+    let format = network.format.clone();
+    let config = node::Config { format: format.clone(), role: node_role(config, network, role) };
+    config.validate()?;
+    let mut seed = [0; 32];
+    SysRng.try_fill_bytes(&mut seed).map_err(|error| Error::System(std::io::Error::other(error)))?;
+    let opening = move || -> Result<Opened, Error> {
+        let files = disk::Files::new(data_dir);
+        let (store, found) = Store::open(files, &format, &store::Config::default())?;
+        let reader = store.reader();
+        let recovered = Recovered {
+            settled: found.settled,
+            irreversible: found.irreversible,
+            forks: found.forks.len(),
+            cuts: found.cut.iter().map(ToString::to_string).collect(),
+        };
+        let start = node::Start {
+            settled: found.settled,
+            irreversible: found.irreversible,
+            state: found.state,
+            recent: recent(&reader, &format)?,
+            forks: found.forks,
+        };
+        let node = node::Node::new(config, start, seed);
+        Ok(Opened { node, store, reader, recovered })
+    };
+    tokio::task::spawn_blocking(opening).await.expect("opening a data directory does not panic")
+}
+
+/// The newest blocks of the log, oldest first.
+fn recent(reader: &Reader, format: &chain::Format) -> Result<Vec<Arc<Entry>>, store::Error> {
+    let settled = reader.settled();
+    let mut entries = Vec::new();
+    for at in settled.saturating_sub(RECENT)..settled {
+        let position = Position(at);
+        let Some(raw) = reader.block(position)? else { break };
+        let Ok(block) = format.block(&raw) else { break };
+        entries.push(Arc::new(Entry { position, header: block.header, block: block.raw }));
+    }
+    Ok(entries)
+}
+
+fn node_role(config: &Config, network: &Network, role: Role) -> node::Role {
+    match role {
+        Role::Produce(key) => {
+            node::Role::Produce(node::produce::Config { key, pool: node::pool::Config::default() })
+        }
+        Role::Follow => {
+            let upstreams = u32::try_from(config.upstream.addresses.len()).unwrap_or(u32::MAX);
+            let agree = u32::try_from(config.upstream.quorum()).ok().and_then(NonZeroU32::new);
+            let depth = config.chain.depth.or(NonZeroU64::new(network.format.security()));
+            node::Role::Follow(consensus::depth::Config {
+                upstreams,
+                agree: agree.unwrap_or(NonZeroU32::MIN),
+                depth: depth.unwrap_or(NonZeroU64::MIN),
+            })
+        }
+    }
+}
+
+/// Binds every address that clients are served at.
+pub(super) fn listen(config: &Config) -> Result<Vec<(SocketAddr, TcpListener)>, Error> {
+    let bind = |address: &SocketAddr| {
+        bind(*address).map_err(|source| Error::Downstream { address: *address, source })
+    };
+    config.downstream.listen.iter().map(bind).collect()
+}
+
+fn bind(address: SocketAddr) -> std::io::Result<(SocketAddr, TcpListener)> {
+    use socket2::{Domain, Protocol, Socket, Type};
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // A restarted node may listen again at once, while connections of the old one linger.
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    let listener: TcpListener = socket.into();
+    Ok((listener.local_addr()?, listener))
+}
+
+/// How to speak with upstreams.
+pub(super) fn speech(config: &Config, network: &Network) -> connection::Config {
+    connection::Config {
+        machine: ouroboros::upstream::Config::new(network.magic),
+        dial_timeout: Duration::from_millis(config.upstream.dial_timeout_ms.get()),
+    }
+}
+
+/// Starts the server for clients, if there is where to serve them.
+pub(super) fn serve(
+    listeners: Vec<(SocketAddr, TcpListener)>,
+    config: &Config,
+    network: &Network,
+    views: watch::Receiver<Arc<View>>,
+    log: Reader,
+) -> std::io::Result<Option<downstream::Handle>> {
+    if listeners.is_empty() {
+        return Ok(None);
+    }
+    let limits = &config.downstream;
+    let settings = downstream::Config {
+        max_clients: limits.max_clients.get() as usize,
+        max_clients_per_address: limits.max_clients_per_address.get() as usize,
+        drain: Duration::from_millis(limits.drain_ms),
+        ..downstream::Config::new(network.magic)
+    };
+    let listeners = listeners.into_iter().map(|(_, listener)| listener).collect();
+    let inbox = Arc::new(downstream::Inbox::default());
+    downstream::Server::start(listeners, settings, views, log, inbox).map(Some)
+}
+
+/// What does not change while the node runs.
+pub(super) fn about(config: &Config, network: &Network, downstream: Vec<SocketAddr>, clock: Clock) -> About {
+    About {
+        network: network.name.clone(),
+        magic: network.magic,
+        upstreams: config.upstream.addresses.clone(),
+        max_clients: config.downstream.max_clients.get().into(),
+        downstream,
+        clock,
+    }
+}
+
+/// How many threads check signatures.
+pub(super) fn check_threads(config: &Config) -> NonZeroUsize {
+    let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    config.chain.check_threads.unwrap_or_else(cores)
+}

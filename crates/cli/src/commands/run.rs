@@ -1,0 +1,28 @@
+//! `run`: follows upstream servers and serves downstream clients until stopped.
+
+use anabranch::config::Config;
+use anabranch::network::Network;
+use anabranch::runtime::Role;
+
+use super::serve;
+use crate::exit::{Failure, Kind};
+use crate::output::Output;
+use crate::{settings, shutdown};
+
+pub(super) async fn run(config: Config, output: Output) -> Result<(), Failure> {
+    let network =
+        Network::find(settings::network(&config)?).map_err(|error| Failure::new(Kind::Config, error))?;
+    let data_dir = settings::data_dir(&config)?;
+    if config.upstream.addresses.is_empty() && config.downstream.listen.is_empty() {
+        return Err(Failure::new(
+            Kind::Config,
+            "nothing to do: neither an upstream nor a downstream is configured",
+        )
+        .hint("give --upstream HOST:PORT to follow, --downstream ADDR to serve, or both"));
+    }
+    let running = serve::start(config, network, data_dir, Role::Follow, output).await?;
+    shutdown::watch(running.stop_token())?;
+    running.stopped().await;
+    output.line(&serde_json::json!({ "event": "stopped" }), || "stopped".into())?;
+    Ok(())
+}

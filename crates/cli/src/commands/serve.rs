@@ -1,0 +1,101 @@
+//! What `run` and `devnet` share: starting a node, saying where it is, and what was in its way.
+
+use std::io::ErrorKind;
+use std::path::PathBuf;
+
+use anabranch::config::Config;
+use anabranch::network::Network;
+use anabranch::runtime::{self, Role, Running};
+use serde::Serialize;
+
+use crate::exit::{Failure, Kind};
+use crate::output::Output;
+
+/// The first line of a running node.
+#[derive(Debug, Serialize)]
+struct Started<'a> {
+    event: &'static str,
+    network: &'a str,
+    magic: u32,
+    data_dir: String,
+    downstream: &'a [std::net::SocketAddr],
+    admin: String,
+    settled: u64,
+    forks: usize,
+    cuts: &'a [String],
+}
+
+/// Starts a node and prints where it is.
+///
+/// # Errors
+/// When something is in the way.
+pub(super) async fn start(
+    config: Config,
+    network: Network,
+    data_dir: PathBuf,
+    role: Role,
+    output: Output,
+) -> Result<Running, Failure> {
+    let (name, magic) = (network.name.clone(), network.magic);
+    let running = runtime::start(config, network, data_dir.clone(), role).await.map_err(in_the_way)?;
+    let recovered = running.recovered();
+    let started = Started {
+        event: "started",
+        network: &name,
+        magic,
+        data_dir: data_dir.display().to_string(),
+        downstream: running.downstream(),
+        admin: running.admin().to_string(),
+        settled: recovered.settled,
+        forks: recovered.forks,
+        cuts: &recovered.cuts,
+    };
+    output.line(&started, || text(&started))?;
+    Ok(running)
+}
+
+fn text(started: &Started<'_>) -> String {
+    let mut lines = vec![format!("network     {} (magic {})", started.network, started.magic)];
+    lines.push(format!("data        {}, {} blocks in the log", started.data_dir, started.settled));
+    lines.extend(started.cuts.iter().map(|cut| format!("cut back    {cut}")));
+    lines.extend(started.downstream.iter().map(|address| format!("serving     {address}")));
+    lines.push(format!("admin       {}", started.admin));
+    lines.join("\n")
+}
+
+/// Why a node did not start, and what to do.
+pub(super) fn in_the_way(error: runtime::Error) -> Failure {
+    match error {
+        runtime::Error::Config(error) => Failure::new(Kind::Config, error),
+        runtime::Error::Role(error) => Failure::new(Kind::Config, error),
+        runtime::Error::Store(error) => store(&error),
+        runtime::Error::Downstream { address, source } => {
+            let hint = match source.kind() {
+                ErrorKind::AddrInUse => {
+                    "another program listens there: stop it, or give another --downstream (port 0 lets the \
+                     system choose)"
+                }
+                ErrorKind::PermissionDenied => "give a port above 1023, or allow this one to the program",
+                ErrorKind::AddrNotAvailable => "give an address of this machine, such as 0.0.0.0:3001",
+                _ => "give another --downstream",
+            };
+            Failure::new(Kind::Network, format!("cannot listen on {address} for clients: {source}"))
+                .hint(hint)
+        }
+        runtime::Error::Admin { .. } => Failure::new(Kind::Network, error).hint(
+            "give another --admin: a loopback address, or the path of a Unix socket (100 bytes at most)",
+        ),
+        runtime::Error::System(_) => Failure::new(Kind::Failed, error),
+    }
+}
+
+/// Why a data directory cannot be used; the store's own words say what to do.
+pub(super) fn store(error: &anabranch::store::Error) -> Failure {
+    use anabranch::store::Error;
+    let kind = match error {
+        Error::Damaged { .. } | Error::Refused { .. } => Kind::Damaged,
+        Error::Failed => Kind::Failed,
+        _ => Kind::DataDir,
+    };
+    Failure::new(kind, error)
+}

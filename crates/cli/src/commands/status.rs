@@ -1,0 +1,73 @@
+//! `status`: what a running node is doing, why, and what to do about it.
+
+use std::fmt::Write;
+
+use anabranch::config::Config;
+use anabranch::status::{State, Status, Upstream};
+use serde::{Deserialize, Serialize};
+
+use crate::exit::Failure;
+use crate::output::Output;
+use crate::{remote, settings};
+
+/// Both answers together, as `--json` prints them.
+#[derive(Debug, Serialize, Deserialize)]
+struct Report {
+    #[serde(flatten)]
+    status: Status,
+    upstream_list: Vec<Upstream>,
+}
+
+pub(super) async fn run(config: &Config, output: Output) -> Result<(), Failure> {
+    let admin = settings::admin(config)?;
+    let status: Status = remote::get(&admin, "/status").await?;
+    let upstream_list: Vec<Upstream> = remote::get(&admin, "/upstreams").await?;
+    let report = Report { status, upstream_list };
+    output.line(&report, || text(&report))?;
+    Ok(())
+}
+
+fn text(report: &Report) -> String {
+    let Report { status, upstream_list } = report;
+    let mut text = format!("{}: {}\n", status.state.name(), status.reason);
+    if let State::Syncing { percent, left_s } = &status.state {
+        let left = left_s.map_or(String::new(), |left| format!(", about {left} s left"));
+        let _ = writeln!(text, "progress      {percent:.1} %{left}");
+    }
+    if !status.hint.is_empty() {
+        let _ = writeln!(text, "hint          {}", status.hint);
+    }
+    let _ = writeln!(text, "network       {} (magic {})", status.network, status.magic);
+    let _ = writeln!(text, "head          {} at height {}", status.head.point, status.head.height);
+    let _ = writeln!(
+        text,
+        "irreversible  {} at height {}",
+        status.irreversible.point, status.irreversible.height
+    );
+    let _ = writeln!(text, "blocks        {} in the log, {} above it", status.settled, status.volatile);
+    let _ =
+        writeln!(text, "upstreams     {} of {} connected", status.upstreams.connected, status.upstreams.of);
+    for upstream in upstream_list {
+        let _ = writeln!(text, "  {}", line(upstream));
+    }
+    let _ = writeln!(text, "clients       {} of {} at most", status.clients.connected, status.clients.of);
+    for address in &status.downstream {
+        let _ = writeln!(text, "  served at {address}");
+    }
+    let _ = write!(text, "running       for {} s, version {}", status.uptime_s, status.version);
+    text
+}
+
+fn line(upstream: &Upstream) -> String {
+    let mut line = format!("{} {} for {} s", upstream.address, upstream.state, upstream.for_s);
+    if let Some(rtt) = upstream.rtt_ms {
+        let _ = write!(line, ", round trip {rtt:.1} ms");
+    }
+    if let Some(tip) = &upstream.tip {
+        let _ = write!(line, ", its tip at height {}", tip.height);
+    }
+    if let Some(reason) = &upstream.last_reason {
+        let _ = write!(line, ", last ended: {reason}");
+    }
+    line
+}

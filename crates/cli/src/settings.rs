@@ -1,0 +1,112 @@
+//! The configuration in force: flags over environment over the file over the defaults.
+//!
+//! The parser has already put the environment under the flags; here both go over the file.
+
+use std::path::{Path, PathBuf};
+
+use anabranch::config::{AdminAddress, Config, LogFormat};
+
+use crate::args::{self, Args, Command, ConfigCommand, Db, Place, Tx};
+use crate::exit::{Failure, Kind};
+
+/// Reads and merges, and refuses what makes no sense.
+///
+/// # Errors
+/// When the file cannot be read or the values make no sense together.
+pub(crate) fn load(args: &Args) -> Result<Config, Failure> {
+    let place = place(&args.command);
+    let mut config = match place.and_then(|place| place.config.as_deref()) {
+        Some(path) => read(path)?,
+        None => Config::default(),
+    };
+    if let Some(filter) = &args.log {
+        config.log.filter.clone_from(filter);
+    }
+    match args.log_format {
+        Some(args::LogFormat::Text) => config.log.format = LogFormat::Text,
+        Some(args::LogFormat::Json) => config.log.format = LogFormat::Json,
+        None => {}
+    }
+    if let Some(place) = place {
+        over(&mut config.network, &place.network);
+        over(&mut config.data_dir, &place.data_dir);
+        over(&mut config.admin.listen, &place.admin);
+    }
+    if let Command::Run(run) = &args.command {
+        if !run.downstream.is_empty() {
+            config.downstream.listen.clone_from(&run.downstream);
+        }
+        if !run.upstream.is_empty() {
+            config.upstream.addresses.clone_from(&run.upstream);
+        }
+        over(&mut config.upstream.agree, &run.agree);
+    }
+    config.validate().map_err(|error| Failure::new(Kind::Config, error))?;
+    Ok(config)
+}
+
+/// Where the node of this configuration keeps its chain.
+///
+/// # Errors
+/// When neither a directory nor a network to name one after is configured.
+pub(crate) fn data_dir(config: &Config) -> Result<PathBuf, Failure> {
+    if let Some(dir) = &config.data_dir {
+        return Ok(dir.clone());
+    }
+    let network = network(config)?;
+    let name = Path::new(network).file_stem().unwrap_or(network.as_ref());
+    let home = |key: &str| std::env::var_os(key).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let base = home("XDG_DATA_HOME").or_else(|| home("HOME").map(|home| home.join(".local/share")));
+    base.map(|base| base.join("anabranch").join(name)).ok_or_else(|| {
+        Failure::new(Kind::Config, "no data directory is configured, and there is no home to keep one in")
+            .hint("give --data-dir DIR")
+    })
+}
+
+/// The network's name.
+///
+/// # Errors
+/// When none is configured.
+pub(crate) fn network(config: &Config) -> Result<&str, Failure> {
+    config.network.as_deref().ok_or_else(|| {
+        Failure::new(Kind::Config, "no network is configured")
+            .hint("give --network mainnet, preprod, preview or the path of a network file")
+    })
+}
+
+/// Where the admin API of this configuration's node is.
+///
+/// # Errors
+/// As [`data_dir`].
+pub(crate) fn admin(config: &Config) -> Result<AdminAddress, Failure> {
+    match &config.admin.listen {
+        Some(_) => Ok(config.admin.address(Path::new(""))),
+        None => Ok(config.admin.address(&data_dir(config)?)),
+    }
+}
+
+fn read(path: &Path) -> Result<Config, Failure> {
+    Config::read(path).map_err(|error| {
+        Failure::new(Kind::Config, error).hint("`anabranch config show` prints every key with its default")
+    })
+}
+
+fn over<T: Clone>(under: &mut Option<T>, flag: &Option<T>) {
+    if flag.is_some() {
+        under.clone_from(flag);
+    }
+}
+
+/// The flags that say which node a command is about, for the commands that have them.
+fn place(command: &Command) -> Option<&Place> {
+    match command {
+        Command::Import(args::Import { place, .. })
+        | Command::Run(args::Run { place, .. })
+        | Command::Tx(Tx::Put { place, .. })
+        | Command::Status(place)
+        | Command::Clients(place)
+        | Command::Db(Db::Verify { place, .. } | Db::Export { place, .. })
+        | Command::Config(ConfigCommand::Show(place) | ConfigCommand::Check(place)) => Some(place),
+        Command::Follow(_) | Command::Devnet(_) | Command::Completions { .. } => None,
+    }
+}
