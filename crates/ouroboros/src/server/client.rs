@@ -419,7 +419,7 @@ impl Client {
             }
             TX_SUBMISSION => {
                 let message = tx_submission::Message::decode(bytes).map_err(malformed)?;
-                self.rare().txs.on_message(&message, item)?;
+                self.rare().txs.on_message(&message)?;
             }
             PEER_SHARING => {
                 let message = peer_sharing::Message::decode(bytes).map_err(malformed)?;

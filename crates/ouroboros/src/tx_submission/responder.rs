@@ -10,14 +10,20 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Message, State, Violation as Window};
+use super::{IdAndSize, Message, State, Violation as Window};
 use crate::Violation;
 use crate::codec::{List, Raw};
-use crate::framing::Item;
 use crate::limits::{TX_SUBMISSION, UNACKNOWLEDGED_IDS};
 
 /// Transactions larger than this are not pulled: four times Cardano's own limit of 16,384 B. A guess.
 pub(crate) const MAX_TX_BYTES: u32 = 65_536;
+
+/// An id longer than this is refused. Cardano's takes 36 B: `[era, hash]`. A guess with room.
+const MAX_ID_BYTES: usize = 128;
+
+/// A transaction longer than this is refused: [`MAX_TX_BYTES`], and room for the envelope that some senders do
+/// not count in the size that they state.
+const LARGEST_BYTES: usize = MAX_TX_BYTES as usize + 32;
 
 /// What one request may bring: it must fit the ingress queue of the protocol (721,424 B) with its framing.
 const MAX_REQUEST_BYTES: u32 = 600_000;
@@ -110,28 +116,21 @@ impl Responder {
         self.ask.take()
     }
 
-    /// A message of the client; `item` holds its bytes.
-    pub fn on_message(&mut self, message: &Message<'_>, item: &Item<'_>) -> Result<(), Violation> {
+    /// A message of the client.
+    pub fn on_message(&mut self, message: &Message<'_>) -> Result<(), Violation> {
         match (&mut self.phase, message) {
             (Phase::Init, Message::Init) => self.next_window(0),
             (Phase::Ids, Message::ReplyTxIds { ids }) if !ids.is_empty() => {
-                let offers = ids.iter().map(|id| Announced { id: item.keep(id.id.0), size: id.size });
-                let offers = offers.collect::<Vec<_>>();
-                if offers.len() > usize::from(UNACKNOWLEDGED_IDS) {
-                    let (requested, got) = (UNACKNOWLEDGED_IDS, offers.len());
-                    return Err(Window::TooManyIds { requested, got }.into());
-                }
+                let offers = read_ids(ids)?;
                 self.ask = Some(Ask::Wanted(offers.clone()));
                 self.phase = Phase::Choose(offers);
             }
             (Phase::Pull { wanted, asked, sent: true }, Message::ReplyTxs { txs }) => {
                 let requested = *asked;
-                let got = txs.iter().count();
-                if got > requested {
-                    return Err(Window::TooManyTxs { requested, got }.into());
-                }
-                let ids = wanted.drain(..requested).map(|offer| (got == requested).then_some(offer.id));
-                let took = ids.zip(txs.iter()).map(|(id, tx)| (id, item.keep(tx.0))).collect();
+                let txs = read_txs(txs, requested)?;
+                let complete = txs.len() == requested;
+                let ids = wanted.drain(..requested).map(|offer| complete.then_some(offer.id));
+                let took = ids.zip(txs).collect();
                 let rest = std::mem::take(wanted);
                 self.ask = Some(Ask::Took(took));
                 self.pull(rest);
@@ -218,4 +217,31 @@ impl Responder {
         self.acknowledged = acknowledged;
         self.phase = Phase::Room { asked: false };
     }
+}
+
+/// The offers of a message. Each is copied: a slice would keep all of the message in memory as long as one of
+/// its transactions is kept.
+fn read_ids(ids: &List<'_, IdAndSize<'_>>) -> Result<Vec<Announced>, Window> {
+    let (requested, got) = (UNACKNOWLEDGED_IDS, ids.iter().count());
+    if got > usize::from(requested) {
+        return Err(Window::TooManyIds { requested, got });
+    }
+    let read = |IdAndSize { id: Raw(id), size }: IdAndSize<'_>| match id.len() {
+        0..=MAX_ID_BYTES => Ok(Announced { id: Bytes::copy_from_slice(id), size }),
+        bytes => Err(Window::IdTooLong { bytes }),
+    };
+    ids.iter().map(read).collect()
+}
+
+/// The transactions of a message, copied for the same reason.
+fn read_txs(txs: &List<'_, Raw<'_>>, requested: usize) -> Result<Vec<Bytes>, Window> {
+    let got = txs.iter().count();
+    if got > requested {
+        return Err(Window::TooManyTxs { requested, got });
+    }
+    let read = |Raw(tx): Raw<'_>| match tx.len() {
+        0..=LARGEST_BYTES => Ok(Bytes::copy_from_slice(tx)),
+        bytes => Err(Window::TxTooLong { bytes }),
+    };
+    txs.iter().map(read).collect()
 }

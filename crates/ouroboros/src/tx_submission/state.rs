@@ -115,6 +115,18 @@ pub enum Violation {
         /// How many came.
         got: usize,
     },
+    /// An id that is longer than any.
+    #[error("an id of {bytes} bytes")]
+    IdTooLong {
+        /// How long it is.
+        bytes: usize,
+    },
+    /// A transaction that is longer than was to be asked for.
+    #[error("a transaction of {bytes} bytes")]
+    TxTooLong {
+        /// How long it is.
+        bytes: usize,
+    },
     /// More transactions than were asked for.
     #[error("{got} transactions in answer to a request for {requested}")]
     TooManyTxs {

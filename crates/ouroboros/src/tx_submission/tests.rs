@@ -210,7 +210,7 @@ fn converse(
         let mut request = Vec::new();
         if !answer.is_empty() {
             let message = Message::decode(&answer).unwrap();
-            responder.on_message(&message, &Item::Borrowed(&answer)).unwrap();
+            responder.on_message(&message).unwrap();
         }
         while let Some(ask) = responder.take_ask() {
             match ask {
@@ -227,6 +227,43 @@ fn converse(
         }
         initiator.on_message(Duration::ZERO, &Item::Borrowed(&request)).unwrap();
     }
+}
+
+/// A responder that waits for ids.
+fn waiting() -> Responder {
+    let mut responder = Responder::default();
+    responder.on_message(&Message::Init).unwrap();
+    assert_eq!(responder.take_ask(), Some(Ask::Room));
+    responder.on_room();
+    responder.fill(Duration::ZERO, &mut Vec::new());
+    responder
+}
+
+fn reply_ids(responder: &mut Responder, id: &[u8], size: u32) -> Result<(), crate::Violation> {
+    let ids = [IdAndSize { id: Raw(id), size }];
+    responder.on_message(&Message::ReplyTxIds { ids: List::new(&ids) })
+}
+
+#[test]
+fn refuses_an_id_that_would_fill_memory() {
+    let long = vec![0; 200];
+    assert_eq!(reply_ids(&mut waiting(), &long, 10), Err(Violation::IdTooLong { bytes: 200 }.into()));
+    assert_eq!(reply_ids(&mut waiting(), &long[..36], 10), Ok(()));
+}
+
+#[test]
+fn refuses_a_transaction_longer_than_may_be_announced() {
+    let answer = |bytes: usize| {
+        let mut responder = waiting();
+        reply_ids(&mut responder, &[1], 10).unwrap();
+        responder.take_ask();
+        responder.on_wanted(&[true]);
+        responder.fill(Duration::ZERO, &mut Vec::new());
+        let tx = vec![0; bytes];
+        responder.on_message(&Message::ReplyTxs { txs: List::new(&[Raw(&tx)]) })
+    };
+    assert_eq!(answer(70_000), Err(Violation::TxTooLong { bytes: 70_000 }.into()));
+    assert_eq!(answer(65_536), Ok(()));
 }
 
 proptest! {
