@@ -259,19 +259,16 @@ impl Client {
         view: &View,
         out: &mut Vec<Output>,
     ) -> Result<(), Reason> {
-        let was_inside = self.demux.is_inside_segment();
         let mut rest = bytes;
-        let mut parts = 0;
         while let Some(part) = self.demux.next(&mut rest).map_err(Violation::Mux)? {
-            parts += 1;
+            // The proposal has one limit as a whole, from the first moment on.
+            if self.is_open() && !self.demux.is_inside_segment() {
+                self.since = None;
+            }
             self.on_part(now, part.protocol, part.bytes, view, out)?;
         }
-        if self.phase == Phase::Handshake {
-            // One limit for the proposal as a whole, from the first moment on.
-        } else if !self.demux.is_inside_segment() {
-            self.since = None;
-        } else if !was_inside || parts > 1 || self.since.is_none() {
-            self.since = Some(now.mono);
+        if self.is_open() && self.demux.is_inside_segment() {
+            self.since.get_or_insert(now.mono);
         }
         Ok(())
     }
