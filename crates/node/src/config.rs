@@ -16,6 +16,7 @@ pub struct Config {
 
 /// What a node is there for.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "there is one, made once")]
 pub enum Role {
     /// It follows upstreams, whose ids are 0 to n - 1. There may be none: it then serves what it has.
     Follow(depth::Config),

@@ -99,7 +99,7 @@ impl Node {
             header: entry.header.clone(),
             raw: entry.block.clone(),
         };
-        Some(complete.take(MAX_SETTLEMENT).map(|entry| block(entry)).collect())
+        Some(complete.take(MAX_SETTLEMENT).map(block).collect())
     }
 
     /// Shows readers the chain as it is now.
