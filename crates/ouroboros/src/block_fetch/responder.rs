@@ -172,9 +172,9 @@ impl Responder {
         let end = out.len() + room;
         self.out.fill(room, out);
         while self.out.is_empty() && out.len() < end {
-            let before = out.len();
+            let before = (out.len(), self.phase);
             self.say(view, end - out.len(), out)?;
-            if out.len() == before && !self.moves() {
+            if (out.len(), self.phase) == before {
                 break;
             }
         }
@@ -184,11 +184,6 @@ impl Responder {
     /// Lets go of the blocks that were read ahead: nobody takes them now.
     pub fn relax(&mut self) {
         self.run = VecDeque::new();
-    }
-
-    /// Whether there is a range to begin with.
-    fn moves(&self) -> bool {
-        self.phase == Phase::Next && !self.ranges.is_empty() || self.phase == Phase::Refuse
     }
 
     fn say(&mut self, view: &View, room: usize, out: &mut Vec<u8>) -> Result<(), Reason> {
