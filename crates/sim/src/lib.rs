@@ -1,1 +1,29 @@
-//! Many nodes on a virtual network and clock, with torn disks and checkers.
+//! A deterministic world around the real node, the real wire machines and the real store.
+//!
+//! One node follows servers over links with latency and little bandwidth, on a disk that loses and tears what
+//! was not synced; servers are honest, break, fall silent or lie. Everything follows from a seed, on a
+//! virtual clock, in one thread. After each step the [`check`](Broken)ers look at what readers and operators
+//! see.
+//!
+//! **Invariant:** no other code path than production's: the same `Node`, `ouroboros::upstream`,
+//! `ouroboros::server` and `Store`. What is simulated is the world alone: clock, links, disk, servers' chains.
+
+mod check;
+mod config;
+mod forge;
+mod host;
+mod pipe;
+mod report;
+mod schedule;
+mod server;
+mod trace;
+mod wire;
+mod world;
+
+#[cfg(test)]
+mod tests;
+
+pub use check::Broken;
+pub use config::{Behaviour, Config, Sabotage};
+pub use pipe::Link;
+pub use report::{Failure, Report, run};

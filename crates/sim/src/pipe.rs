@@ -18,7 +18,11 @@ pub struct Link {
 
 impl Default for Link {
     fn default() -> Self {
-        Self { latency: Duration::from_millis(20), jitter: Duration::from_millis(10), bytes_per_s: 12_500_000 }
+        Self {
+            latency: Duration::from_millis(20),
+            jitter: Duration::from_millis(10),
+            bytes_per_s: 12_500_000,
+        }
     }
 }
 
@@ -34,6 +38,12 @@ impl Pipe {
     /// An idle one.
     pub(crate) fn new(link: Link) -> Self {
         Self { link, busy_until: Duration::ZERO }
+    }
+
+    /// When there is room again, if what was sent takes longer than `backlog` to arrive.
+    pub(crate) fn full_until(&self, now: Duration, backlog: Duration) -> Option<Duration> {
+        let room = self.busy_until.saturating_sub(backlog + self.link.latency + self.link.jitter);
+        (room > now).then_some(room)
     }
 
     /// When bytes sent now arrive.

@@ -7,9 +7,8 @@ const KEPT: usize = 40;
 
 /// A run's trace: a digest over all lines and the last of them.
 #[derive(Debug, Default)]
-pub struct Trace {
+pub(crate) struct Trace {
     digest: u64,
-    lines: u64,
     last: std::collections::VecDeque<String>,
 }
 
@@ -21,7 +20,6 @@ impl Trace {
         let low = crc32c::crc32c_append(self.digest as u32, line.as_bytes());
         let high = crc32c::crc32c_append((self.digest >> 32) as u32 ^ low, line.as_bytes());
         self.digest = u64::from(high) << 32 | u64::from(low);
-        self.lines += 1;
         if self.last.len() == KEPT {
             self.last.pop_front();
         }
@@ -29,17 +27,12 @@ impl Trace {
     }
 
     /// A digest over all lines: equal for equal runs.
-    pub fn digest(&self) -> u64 {
+    pub(crate) fn digest(&self) -> u64 {
         self.digest
     }
 
-    /// How many lines there were.
-    pub fn lines(&self) -> u64 {
-        self.lines
-    }
-
     /// The last lines, oldest first.
-    pub fn last(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn last(&self) -> impl Iterator<Item = &str> {
         self.last.iter().map(String::as_str)
     }
 }
