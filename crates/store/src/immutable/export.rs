@@ -229,3 +229,65 @@ impl<T: Files> Writer<'_, T> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use chain::Hash;
+
+    use super::*;
+    use crate::files::{self, memory};
+
+    fn entry(slot: u64) -> Entry {
+        Entry { offset: 0, header_offset: 2, header_bytes: 1, crc: 7, id: Hash::default(), slot }
+    }
+
+    fn read(files: &memory::Files, path: &str) -> Vec<u8> {
+        files::read_all(files, path, 1 << 20).expect("reads")
+    }
+
+    #[test]
+    fn boundary_blocks_come_first_and_empty_chunks_are_there() {
+        let files = memory::Files::new(1);
+        let mut writer = Writer { target: &files, chunk_slots: 4, chunk: ChunkFiles::default() };
+        for (raw, slot, boundary) in
+            [(b"a", 0, true), (b"b", 0, false), (b"c", 2, false), (b"d", 8, true), (b"e", 9, false)]
+        {
+            assert!(writer.put(raw, entry(slot), boundary).is_ok());
+        }
+        assert!(writer.put(b"f", entry(9), false).is_err(), "slots do not repeat");
+        assert!(writer.put(b"f", entry(7), false).is_err(), "slots do not fall");
+        assert!(writer.finish().is_ok());
+        let chunks = ["00000.chunk", "00001.chunk", "00002.chunk"].map(|path| read(&files, path));
+        assert_eq!(chunks, [&b"abc"[..], b"", b"de"]);
+        let offsets = |path| {
+            let bytes = read(&files, path);
+            assert_eq!(bytes[0], PRIMARY_VERSION);
+            let entries = bytes[1..].as_chunks::<4>().0.iter().map(|offset| u32::from_be_bytes(*offset) / 56);
+            entries.collect::<Vec<_>>()
+        };
+        // Relative slots: the boundary block's, then 0 to 3; each offset is where the slot begins, and the end.
+        assert_eq!(offsets("00000.primary"), [0, 1, 2, 2, 3, 3]);
+        assert_eq!(offsets("00001.primary"), [0, 0, 0, 0, 0, 0]);
+        assert_eq!(offsets("00002.primary"), [0, 1, 1, 2]);
+        let secondary = Entry::decode_all(&read(&files, "00002.secondary"));
+        assert_eq!(
+            secondary.iter().map(|entry| (entry.offset, entry.slot)).collect::<Vec<_>>(),
+            [(0, 2), (1, 9)]
+        );
+    }
+
+    #[test]
+    fn the_place_of_a_byron_header_is_found() {
+        let digits = include_str!("../../../chain/tests/blocks/byron-mainnet-73486.hex");
+        let digits: Vec<u8> = digits.bytes().filter(u8::is_ascii_hexdigit).collect();
+        let (pairs, _) = digits.as_chunks::<2>();
+        let byte = |pair: &[u8; 2]| u8::from_str_radix(std::str::from_utf8(pair).expect("ASCII"), 16);
+        let raw: Vec<u8> = pairs.iter().map(byte).collect::<Result<_, _>>().expect("hexadecimal digits");
+        let params = chain::cardano::Params::built_in("mainnet").expect("is built in");
+        let format = Format::Cardano(std::sync::Arc::new(params));
+        let block = format.block(&raw.clone().into()).expect("a block");
+        let (offset, len) = header_place(&raw).expect("has a header");
+        let header = &raw[offset as usize..][..len as usize];
+        assert!(len > 100 && block.header.wire.ends_with(header));
+    }
+}
