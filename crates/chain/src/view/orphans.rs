@@ -16,6 +16,20 @@ pub struct Orphans {
     order: VecDeque<Hash>,
 }
 
+impl FromIterator<(Hash, Cursor)> for Orphans {
+    /// Orphans and where each rolls back to, the one that left first in front; the newest are kept.
+    fn from_iter<T: IntoIterator<Item = (Hash, Cursor)>>(orphans: T) -> Self {
+        let mut made = Self::default();
+        for (id, ancestor) in orphans {
+            if made.ancestors.insert(id, ancestor).is_none() {
+                made.order.push_back(id);
+            }
+        }
+        made.forget_oldest();
+        made
+    }
+}
+
 impl Orphans {
     /// Where on the chain a reader at this block rolls back to; `None` for what is not a known orphan.
     pub fn ancestor(&self, id: &Hash) -> Option<Cursor> {
@@ -51,6 +65,10 @@ impl Orphans {
             }
             self.order.retain(|id| self.ancestors.contains_key(id));
         }
+        self.forget_oldest();
+    }
+
+    fn forget_oldest(&mut self) {
         while self.order.len() > MAX_ORPHANS {
             let oldest = self.order.pop_front().expect("it is longer than its bound");
             self.ancestors.remove(&oldest);

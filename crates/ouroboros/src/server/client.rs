@@ -200,6 +200,12 @@ impl Client {
         self.ingress.iter().map(Ingress::len).sum()
     }
 
+    /// Whether anything is allocated for it.
+    #[cfg(test)]
+    pub(super) fn holds_anything(&self) -> bool {
+        self.held_bytes() > 0 || self.block_fetch.is_some() || self.rare.is_some()
+    }
+
     /// What it is doing.
     pub fn status(&self) -> Status {
         let rare = self.rare.as_deref();
