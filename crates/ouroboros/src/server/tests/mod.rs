@@ -4,6 +4,7 @@ mod chain_sync;
 mod connection;
 mod fetching;
 mod pair;
+mod segments;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -81,7 +82,7 @@ impl Made {
     fn roll_back(&mut self, count: usize) {
         let kept = self.entries.len() - count;
         assert!(kept >= self.settled, "what is in the log stays");
-        self.orphans.retain(|(_, ancestor)| *ancestor <= kept);
+        self.orphans.iter_mut().for_each(|(_, ancestor)| *ancestor = kept.min(*ancestor));
         self.orphans.extend(self.entries.drain(kept..).map(|entry| (entry.header.id, kept)));
         self.epoch += 1;
     }
