@@ -190,6 +190,14 @@ impl Format {
         }
     }
 
+    /// The largest body that a header may announce. (Byron's announce none, and only the federation makes them.)
+    pub fn max_body_bytes(&self) -> u64 {
+        match self {
+            Self::Cardano(_) => cardano::MAX_BODY_BYTES,
+            Self::Native(params) => params.max_body_bytes.get(),
+        }
+    }
+
     /// Reads a header in wire form. Shares the buffer, unless the envelope is not in its canonical form: that
     /// one is made again.
     pub fn header(&self, wire: &Bytes) -> Result<Header, DecodeError> {

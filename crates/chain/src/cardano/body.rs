@@ -14,6 +14,10 @@ use super::{byron, header};
 use crate::codec::{DecodeError, Reader};
 use crate::{Block, Hash};
 
+/// The largest body from Shelley on: the networks' own limit is 90,112 B, and is raised now and then. Anyone can
+/// forge headers; what bounds a node's memory is that they cannot announce bodies of any size.
+pub const MAX_BODY_BYTES: u64 = 128 << 10;
+
 /// In front of a leaf's bytes in Byron's Merkle tree.
 const LEAF: u8 = 0;
 /// In front of two hashes.

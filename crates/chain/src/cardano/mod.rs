@@ -25,6 +25,7 @@ mod tests;
 mod vrf;
 
 pub use block::MAX_BLOCK_BYTES;
+pub use body::MAX_BODY_BYTES;
 pub use checks::Checks;
 pub use era::{Era, Protocol};
 pub use header::MAX_HEADER_BYTES;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::body::MAX_BODY_BYTES;
 use super::counters::{Counters, Pool};
 use super::era::{Era, Protocol};
 use super::header;
@@ -110,6 +111,12 @@ pub enum Reason {
     /// The delegate did not sign the header.
     #[error("the block's signature is wrong")]
     BlockSignature,
+    /// A header that announces a body larger than any.
+    #[error("it announces a body of {stated} bytes: {MAX_BODY_BYTES} are allowed")]
+    BodyTooLarge {
+        /// What the header says.
+        stated: u64,
+    },
     /// A body of another size than its header says.
     #[error("the body has {found} bytes, its header says {stated}")]
     BodySize {
@@ -189,6 +196,9 @@ impl State {
             return Ok(Self { era: Some(era), ..self.clone() });
         }
         let parts = header::Parts::decode(era, bytes)?;
+        if parts.block_size > MAX_BODY_BYTES {
+            return Err(Reason::BodyTooLarge { stated: parts.block_size });
+        }
         let pool = parts.pool();
         self.check_counter(era, &pool, parts.certificate.counter)?;
         let nonces = self

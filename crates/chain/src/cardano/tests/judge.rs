@@ -117,6 +117,22 @@ fn refuses_an_earlier_era_and_one_that_begins_inside_an_epoch() {
 }
 
 #[test]
+fn refuses_a_header_that_announces_a_body_of_any_size() {
+    let forge = forge();
+    let format = forge.format();
+    let genesis = format.genesis();
+    let announced = |bytes: usize| {
+        let transaction = vec![0; bytes];
+        let plan =
+            Plan { era: Era::Babbage, slot: Slot(10), maker: 0, transactions: &[transaction.as_slice()] };
+        format.next(&genesis, &forge.block(&genesis, &plan).header).map(drop)
+    };
+    assert_eq!(announced(90_112), Ok(()));
+    let refused = announced(200_000).unwrap_err();
+    assert!(matches!(refused, format::Reason::Cardano(Reason::BodyTooLarge { stated: 200_000.. })));
+}
+
+#[test]
 fn refuses_an_era_in_slots_that_are_not_its_own() {
     let forge = byron_forge();
     let format = forge.format();
