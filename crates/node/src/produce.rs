@@ -42,13 +42,18 @@ impl Producer {
     /// The producer that a configuration asks for, if it does.
     pub(crate) fn new(config: &crate::Config) -> Option<Self> {
         match (&config.role, &config.format) {
-            (Role::Produce(produce), Format::Native(params)) => Some(Self {
-                key: produce.key.clone(),
-                params: params.clone(),
-                pool: Pool::new(produce.pool.clone()),
-                made: 0,
-                next_slot: None,
-            }),
+            (Role::Produce(produce), Format::Native(params)) => {
+                let mut pool = produce.pool.clone();
+                // What fits no block would wait for ever, and all behind it.
+                pool.max_tx_bytes = pool.max_tx_bytes.min(native::max_transaction_bytes(params));
+                Some(Self {
+                    key: produce.key.clone(),
+                    params: params.clone(),
+                    pool: Pool::new(pool),
+                    made: 0,
+                    next_slot: None,
+                })
+            }
             (Role::Produce(_), Format::Cardano(_)) => {
                 panic!("a configuration is validated before it is used")
             }

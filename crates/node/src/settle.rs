@@ -92,6 +92,10 @@ impl Node {
 
     /// The complete blocks after the irreversible tip up to the decided one, oldest first.
     fn decided_path(&self) -> Option<Vec<Block>> {
+        if self.tree.chain().len() == 0 {
+            // Nothing above the irreversible tip is complete: do not walk a long way of headers to find that.
+            return None;
+        }
         let root = self.tree.root().tip.point;
         let path = self.tree.path(&root, &self.decided()?)?;
         let complete = path.iter().map_while(|header| self.tree.block(&header.id));

@@ -11,6 +11,9 @@ use crate::{Block, Height, Slot, Tip};
 /// How many bytes the list of transactions needs beside them, at most: its own head.
 const LIST_HEAD_BYTES: u64 = 9;
 
+/// How many bytes the head of a transaction takes, at most.
+const TRANSACTION_HEAD_BYTES: u64 = 5;
+
 /// A producer's secret key.
 #[derive(Clone)]
 pub struct Key(SigningKey);
@@ -36,6 +39,12 @@ impl std::fmt::Debug for Key {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Key({})", hex::encode(self.public()))
     }
+}
+
+/// The largest transaction that a block of this chain can hold.
+pub fn max_transaction_bytes(params: &Params) -> usize {
+    let most = params.max_body_bytes.get().saturating_sub(LIST_HEAD_BYTES + TRANSACTION_HEAD_BYTES);
+    usize::try_from(most).unwrap_or(usize::MAX)
 }
 
 /// A transaction that does not fit the block any more.
@@ -151,7 +160,7 @@ fn bytes_needed(transaction: &Bytes) -> u64 {
         0..=23 => 1,
         24..=0xff => 2,
         0x100..=0xffff => 3,
-        _ => 5,
+        _ => TRANSACTION_HEAD_BYTES,
     };
     head + transaction.len() as u64
 }

@@ -34,7 +34,7 @@ mod validators;
 mod tests;
 
 pub use block::{check_body, decode_block, transaction_id, transactions};
-pub use build::{Builder, Full, Key};
+pub use build::{Builder, Full, Key, max_transaction_bytes};
 pub use header::{Change, Fields, Produced, StateRoot, decode_fields, decode_header};
 pub use params::{Invalid, Params};
 pub use state::{Checks, Reason, State, prefer};

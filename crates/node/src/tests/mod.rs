@@ -295,7 +295,11 @@ fn lets_an_upstream_go_that_fills_the_tree_with_forks() {
 }
 
 mod producing {
+    use std::num::NonZeroU64;
+    use std::sync::Arc;
+
     use bytes::Bytes;
+    use chain::{Format, native};
 
     use super::*;
     use crate::config::{Config, Role};
@@ -329,6 +333,23 @@ mod producing {
             rig.log.iter().map(|block| chain::native::transactions(block).expect("ours")).collect();
         assert_eq!(txs[1], ["one", "two"]);
         assert!(txs.iter().enumerate().all(|(at, txs)| at == 1 || txs.is_empty()));
+    }
+
+    #[test]
+    fn refuses_a_transaction_that_no_block_of_its_chain_can_hold() {
+        let key = native::Key::from_seed(&[7; 32]);
+        let mut params = native::Params::solo("small", 42, 0, key.public());
+        params.max_body_bytes = NonZeroU64::new(1_000).expect("not zero");
+        let produce = produce::Config { key, pool: pool::Config::default() };
+        let format = Format::Native(Arc::new(params));
+        let mut rig = Rig::new(Config { format, role: Role::Produce(produce) }, Vec::new());
+        for bytes in [1_000, 986, 10] {
+            rig.give(Input::Submit { ticket: Ticket(1), tx: vec![1; bytes].into() });
+        }
+        assert!(matches!(rig.submitted[..], [Err(pool::Refusal::TooLarge { .. }), Ok(_), Ok(_)]));
+        rig.wait(Duration::from_secs(3));
+        let txs = rig.log.iter().map(|block| native::transactions(block).expect("ours").len());
+        assert_eq!(txs.sum::<usize>(), 2, "none waits for ever, and holds up those behind it");
     }
 
     #[test]
