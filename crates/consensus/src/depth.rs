@@ -149,6 +149,16 @@ impl Depth {
         self.decided.map(|(_, id)| id)
     }
 
+    /// Whether the block is decided.
+    pub fn is_decided(&self, id: &Hash) -> bool {
+        self.witnessed.get(id).is_some_and(|witnessed| self.is_enough(witnessed.by))
+    }
+
+    /// m: how many must agree.
+    pub fn agree(&self) -> u32 {
+        self.config.agree.get()
+    }
+
     /// Whether a single upstream decides alone.
     pub fn trusts_one(&self) -> bool {
         self.config.upstreams > 0 && self.config.trusts_one()
@@ -243,17 +253,20 @@ impl Depth {
         let position = tree.position(&id).expect("a witnessed block is in the tree");
         let witnessed = self.witnessed.entry(id).or_insert(Witnessed { position, by: 0 });
         witnessed.by |= bit(upstream);
-        let enough = witnessed.by.count_ones() >= self.config.agree.get();
-        if enough && self.decided.is_none_or(|(decided, _)| position > decided) {
+        let by = witnessed.by;
+        if self.is_enough(by) && self.decided.is_none_or(|(decided, _)| position > decided) {
             self.decided = Some((position, id));
         }
     }
 
     /// Finds the decided block afresh, after witnesses were lost.
     fn decide_again(&mut self) {
-        let enough = |witnessed: &Witnessed| witnessed.by.count_ones() >= self.config.agree.get();
-        let decided = self.witnessed.iter().filter(|(_, witnessed)| enough(witnessed));
+        let decided = self.witnessed.iter().filter(|(_, witnessed)| self.is_enough(witnessed.by));
         self.decided = decided.map(|(id, witnessed)| (witnessed.position, *id)).max();
+    }
+
+    fn is_enough(&self, by: u64) -> bool {
+        by.count_ones() >= self.config.agree.get()
     }
 
     /// Panics where an invariant of the module's doc does not hold. Costs time in the size of the tree.
@@ -277,9 +290,11 @@ impl Depth {
         }
         let kept: BTreeMap<Hash, u64> = self.witnessed.iter().map(|(id, seen)| (*id, seen.by)).collect();
         assert_eq!(kept, witnessed, "witnesses are those in whose deep part a block is");
-        let enough = |by: &u64| by.count_ones() >= self.config.agree.get();
-        let decided =
-            witnessed.iter().filter(|(_, by)| enough(by)).filter_map(|(id, _)| tree.position(id)).max();
+        let decided = witnessed
+            .iter()
+            .filter(|(_, by)| self.is_enough(**by))
+            .filter_map(|(id, _)| tree.position(id))
+            .max();
         assert_eq!(self.decided.map(|(position, _)| position), decided, "the highest is decided");
     }
 }

@@ -4,8 +4,10 @@
 //! for the log when it is durable there, so the irreversible tip of a view is; one settlement is under way at
 //! a time, and what is decided meanwhile makes the next one larger.
 
+use std::sync::Arc;
+
 use chain::tree::{Change, Refusal};
-use chain::{Block, Hash};
+use chain::{Block, Entry, Hash};
 use link::Time;
 
 use crate::storing::Append;
@@ -82,7 +84,7 @@ impl Node {
         if self.storing.is_settling() {
             return;
         }
-        let Some(path) = self.decided_path() else { return };
+        let path = self.decided_path();
         let Some(last) = path.last() else { return };
         let state = self.tree.state(&last.header.point()).expect("the path is in the tree").clone();
         let ticket = self.next_ticket();
@@ -90,20 +92,25 @@ impl Node {
         out.push(Output::Persist { ticket, record: Record::Settle { blocks: path, state } });
     }
 
-    /// The complete blocks after the irreversible tip up to the decided one, oldest first.
-    fn decided_path(&self) -> Option<Vec<Block>> {
+    /// The complete blocks after the irreversible tip that are decided, oldest first.
+    ///
+    /// Mostly they are on our chain, and found there without a look at what is above. Where our chain is a
+    /// liar's, they are on another.
+    fn decided_path(&self) -> Vec<Block> {
         if self.tree.chain().len() == 0 {
             // Nothing above the irreversible tip is complete: do not walk a long way of headers to find that.
-            return None;
+            return Vec::new();
+        }
+        let block = |entry: &Arc<Entry>| Block { header: entry.header.clone(), raw: entry.block.clone() };
+        let on_chain = self.tree.chain().take_while(|entry| self.is_decided(&entry.header.id));
+        let path: Vec<Block> = on_chain.take(MAX_SETTLEMENT).map(block).collect();
+        if !path.is_empty() {
+            return path;
         }
         let root = self.tree.root().tip.point;
-        let path = self.tree.path(&root, &self.decided()?)?;
+        let path = self.decided().and_then(|decided| self.tree.path(&root, &decided)).unwrap_or_default();
         let complete = path.iter().map_while(|header| self.tree.block(&header.id));
-        let block = |entry: &std::sync::Arc<chain::Entry>| Block {
-            header: entry.header.clone(),
-            raw: entry.block.clone(),
-        };
-        Some(complete.take(MAX_SETTLEMENT).map(block).collect())
+        complete.take(MAX_SETTLEMENT).map(block).collect()
     }
 
     /// Shows readers the chain as it is now.

@@ -20,8 +20,14 @@ pub struct Status {
     pub settled: u64,
     /// The head.
     pub head: Tip,
-    /// The best tip that a connected upstream states; a claim, not a fact.
+    /// The best tip that as many upstreams as must agree state or exceed, of those that are connected; a
+    /// claim, not a fact, but not one that a single liar can make.
     pub best_claimed: Option<Tip>,
+    /// How many upstreams must agree before a block is irreversible.
+    pub agree: u32,
+    /// How many upstreams are being followed. While there are fewer than must agree, nothing becomes
+    /// irreversible.
+    pub witnesses: u32,
     /// Headers above the irreversible tip, on all forks.
     pub headers: usize,
     /// Bytes of headers and bodies above the irreversible tip, on all forks.
@@ -148,6 +154,8 @@ impl Node {
             settled: root.settled,
             head,
             best_claimed,
+            agree: self.agree(),
+            witnesses: self.upstreams.iter().filter(|upstream| upstream.fragment().is_some()).count() as u32,
             headers: self.tree.len(),
             bytes: self.tree.bytes(),
             wanted: self.bodies.len(),
@@ -175,10 +183,13 @@ impl Node {
         self.progress.state(now.mono, head, best_claimed)
     }
 
-    /// The highest tip that a connected upstream states.
+    /// The highest tip that as many connected upstreams as must agree state or exceed.
     pub(crate) fn best_claimed(&self) -> Option<Tip> {
         let connected = self.upstreams.iter().filter(|upstream| upstream.is_connected());
-        connected.filter_map(|upstream| upstream.tip).max_by_key(|tip| tip.height)
+        let mut tips: Vec<Tip> = connected.filter_map(|upstream| upstream.tip).collect();
+        tips.sort_by_key(|tip| std::cmp::Reverse(tip.height));
+        let last = tips.len().checked_sub(1)?;
+        tips.get(last.min((self.agree() as usize).saturating_sub(1))).copied()
     }
 
     fn upstream_status(&self, now: Time, index: usize) -> Upstream {

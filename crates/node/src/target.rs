@@ -6,7 +6,7 @@
 
 use std::cmp::Ordering;
 
-use chain::{Header, Point};
+use chain::{Hash, Header, Point};
 use consensus::{Consensus, depth};
 use link::Time;
 
@@ -24,11 +24,27 @@ impl Node {
         depth.handle(input, &self.tree);
     }
 
-    /// The block up to which everything is to become irreversible.
+    /// The highest block that is to become irreversible, on whatever fork.
     pub(crate) fn decided(&self) -> Option<Point> {
         match &self.consensus {
             Consensus::Solo(_) => Some(self.tree.head().point),
             Consensus::Depth(depth) => Some(self.tree.header(&depth.decided()?)?.point()),
+        }
+    }
+
+    /// Whether a block of our chain is to become irreversible.
+    pub(crate) fn is_decided(&self, id: &Hash) -> bool {
+        match &self.consensus {
+            Consensus::Solo(_) => true,
+            Consensus::Depth(depth) => depth.is_decided(id),
+        }
+    }
+
+    /// How many upstreams must agree.
+    pub(crate) fn agree(&self) -> u32 {
+        match &self.consensus {
+            Consensus::Solo(_) => 0,
+            Consensus::Depth(depth) => depth.agree(),
         }
     }
 

@@ -1,5 +1,6 @@
 //! The node against model servers: what it follows, what it refuses, what it keeps.
 
+mod real;
 mod rig;
 
 use std::time::Duration;
@@ -67,6 +68,9 @@ fn settles_nothing_that_fewer_than_m_serve() {
     let mut rig = Rig::new(follow(&forge, K, 2, 3), vec![chain.clone(), chain[..10].to_vec(), Vec::new()]);
     assert_eq!(rig.head(), end(&chain), "the head follows the longest chain");
     assert_eq!(rig.log, chain[..6], "the second has 10 blocks, 4 of them on top");
+    let status = rig.node.status(rig.now());
+    assert_eq!(status.best_claimed, Some(chain[9].header.tip()), "one alone cannot claim a higher one");
+    assert_eq!((status.agree, status.witnesses), (2, 2), "the third is behind the irreversible tip");
     rig.servers[2].switch(chain[..20].to_vec());
     rig.settle();
     assert_eq!(rig.log, chain[..16]);

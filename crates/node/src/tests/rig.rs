@@ -1,6 +1,6 @@
 //! A node with model servers around it: events and commands instead of bytes, a log in memory.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,8 +18,11 @@ use crate::upstream::{Command, Event};
 use crate::violation::Closing;
 use crate::{Config, Input, Node, Notice, Output, Record, Start, Ticket, UpstreamId};
 
-/// The wall clock at the start: slot 0 lies far back, so that no header is from the future.
+/// The wall clock at the start: slot 0 of the made chain lies far back, so that no header is from the future.
 const WALL: Duration = Duration::from_secs(1_000_000);
+
+/// The wall clock for the real blocks, all of which are older (2026).
+const TODAY: Duration = Duration::from_secs(1_780_000_000);
 
 /// Makes native blocks on any parent.
 #[derive(Clone)]
@@ -160,6 +163,7 @@ pub(super) struct Rig {
     pub servers: Vec<Server>,
     pub log: Vec<Block>,
     pub forks: Vec<Block>,
+    kept: BTreeSet<Hash>,
     pub view: Arc<View>,
     pub notices: Vec<Notice>,
     pub closings: Vec<(UpstreamId, Closing)>,
@@ -174,23 +178,34 @@ pub(super) struct Rig {
 }
 
 pub(super) fn follow(forge: &Forge, depth: u64, agree: u32, upstreams: u32) -> Config {
+    follow_format(&forge.format, depth, agree, upstreams)
+}
+
+pub(super) fn follow_format(format: &Format, depth: u64, agree: u32, upstreams: u32) -> Config {
     let some = |agree| NonZeroU32::new(agree).expect("m is not zero");
     let depth = NonZeroU64::new(depth).expect("k is not zero");
     let role = Role::Follow(depth::Config { depth, agree: some(agree), upstreams });
-    Config { format: forge.format.clone(), role }
+    Config { format: format.clone(), role }
 }
 
 impl Rig {
     pub(super) fn new(config: Config, chains: Vec<Vec<Block>>) -> Self {
+        let mut rig = Self::unstarted(config, chains);
+        rig.give(Input::Tick);
+        rig
+    }
+
+    pub(super) fn unstarted(config: Config, chains: Vec<Vec<Block>>) -> Self {
         config.validate().expect("a test's configuration is sound");
         let start = Start::genesis(&config.format);
         let servers = chains.into_iter().map(|chain| Server { chain, ..Server::default() }).collect();
-        let mut rig = Self {
+        Self {
             node: Node::new(config.clone(), start, [1; 32]),
             mono: Duration::ZERO,
             servers,
             log: Vec::new(),
             forks: Vec::new(),
+            kept: BTreeSet::new(),
             view: Arc::new(View::empty()),
             notices: Vec::new(),
             closings: Vec::new(),
@@ -200,13 +215,15 @@ impl Rig {
             unwritten: Vec::new(),
             config,
             inputs: VecDeque::new(),
-        };
-        rig.give(Input::Tick);
-        rig
+        }
     }
 
     pub(super) fn now(&self) -> Time {
-        Time { mono: self.mono, wall: WALL + self.mono }
+        let wall = match self.config.format {
+            Format::Cardano(_) => TODAY,
+            Format::Native(_) => WALL,
+        };
+        Time { mono: self.mono, wall: wall + self.mono }
     }
 
     /// Gives the node an input, and everything that follows from it.
@@ -321,8 +338,11 @@ impl Rig {
                     view.settled as usize <= self.log.len(),
                     "what is published as settled is in the log"
                 );
-                let kept = |id: Hash| self.forks.iter().any(|block| block.header.id == id);
-                assert!(view.volatile.iter().all(|entry| kept(entry.header.id)), "what is published is kept");
+                let kept = |id: &Hash| self.kept.contains(id);
+                assert!(
+                    view.volatile.iter().all(|entry| kept(&entry.header.id)),
+                    "what is published is kept"
+                );
                 self.view = view;
             }
             Output::Submitted { result, .. } => self.submitted.push(result),
@@ -332,7 +352,10 @@ impl Rig {
 
     fn keep(&mut self, record: Record) {
         match record {
-            Record::Fork(block) => self.forks.push(block),
+            Record::Fork(block) => {
+                self.kept.insert(block.header.id);
+                self.forks.push(block);
+            }
             Record::Settle { blocks, state } => {
                 let last = blocks.last().expect("a settlement is not empty");
                 assert_eq!(state.tip, last.header.tip(), "the state is the one after the last block");
