@@ -136,7 +136,8 @@ impl super::File for File {
         if len <= have {
             return Ok(());
         }
-        match rustix::fs::fallocate(&self.0, FallocateFlags::empty(), have, len - have) {
+        let reserve = || rustix::fs::fallocate(&self.0, FallocateFlags::empty(), have, len - have);
+        match rustix::io::retry_on_intr(reserve) {
             // Not every file system can reserve; a hole then does, only slower.
             Err(rustix::io::Errno::OPNOTSUPP) => self.0.set_len(len),
             other => Ok(other?),
