@@ -102,7 +102,7 @@ fn our_node_follows_another_over_all_real_blocks_and_serves_them_on() {
     let status = node.reaches(chain.last().expect("a chain").height());
     println!("followed our own server in {:.1} s: {status}", start.elapsed().as_secs_f64());
     let count = chain.len() as u64;
-    assert_eq!(status["checks"]["nonce_unknown"], 0, "{status}");
+    assert_eq!(status["checks"]["nonces_unknown"], 0, "{status}");
     assert!(status["checks"]["headers"].as_u64() >= Some(count), "{status}");
     assert!(status["checks"]["bodies"].as_u64() >= Some(count), "{status}");
     assert!(status["settled"].as_u64() <= Some(count - K), "what is not deep is not settled: {status}");
@@ -138,7 +138,7 @@ fn our_follower_and_our_node_follow_the_server_of_pallas() {
     let node = Node::run(&program, &dir.path().join("db"), &["--upstream", &upstream]);
     let status = node.reaches(chain.last().expect("a chain").height());
     println!("followed the server of pallas in {:.1} s: {status}", start.elapsed().as_secs_f64());
-    assert_eq!(status["checks"]["nonce_unknown"], 0, "{status}");
+    assert_eq!(status["checks"]["nonces_unknown"], 0, "{status}");
     runtime.block_on(pallas::load(node.address, chain));
 }
 
