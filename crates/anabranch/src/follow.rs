@@ -160,6 +160,8 @@ pub struct Follower {
     in_range: usize,
     /// Blocks of the range that have come.
     received: usize,
+    /// A range was asked for, and its end has not come: it may come after the last block was handed out.
+    under_way: bool,
 }
 
 impl Follower {
@@ -175,7 +177,8 @@ impl Follower {
             .await
             .map_err(|source| Error::Unreachable { server: server.clone(), source })?;
         let waiting = VecDeque::new();
-        let mut follower = Self { connection, server, speech, blocks, waiting, in_range: 0, received: 0 };
+        let mut follower =
+            Self { connection, server, speech, blocks, waiting, in_range: 0, received: 0, under_way: false };
         follower.expect_ready().await?;
         let point = match start {
             Start::Point(point) => point,
@@ -224,12 +227,13 @@ impl Follower {
 
     /// Asks for the blocks of the first waiting headers, unless a range is under way.
     fn ask_blocks(&mut self) {
-        if !self.blocks || self.in_range > 0 {
+        if !self.blocks || self.under_way {
             return;
         }
         let points: Vec<Point> = self.waiting.iter().take(MAX_RANGE).map_while(Event::forward_to).collect();
         if let (Some(from), Some(to)) = (points.first(), points.last()) {
             self.in_range = points.len();
+            self.under_way = true;
             self.connection.command(Command::Fetch { from: *from, to: *to });
         }
     }
@@ -245,7 +249,10 @@ impl Follower {
             }
             upstream::Event::Block { raw } => self.on_block(&raw)?,
             // Rolled back meanwhile, or fewer than announced: the rest goes without.
-            upstream::Event::NoBlocks | upstream::Event::BatchDone => self.received = self.in_range,
+            upstream::Event::NoBlocks | upstream::Event::BatchDone => {
+                self.received = self.in_range;
+                self.under_way = false;
+            }
             upstream::Event::Ready { .. }
             | upstream::Event::Intersected { .. }
             | upstream::Event::NotIntersected { .. }

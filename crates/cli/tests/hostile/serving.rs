@@ -10,8 +10,9 @@ use crate::wire::{
     item_length, request_range, said,
 };
 
-/// A client that is being sent to: a window of blocks, and what its socket did not take.
-const BYTES_PER_STUCK: u64 = 512 * 1024;
+/// A client that is being sent to: a run of blocks from the log and what its socket did not take, 256 KiB each, and as
+/// much again while one becomes the other.
+const BYTES_PER_STUCK: u64 = 1 << 20;
 
 /// Noise of the allocator that is nobody's fault.
 const SLACK_BYTES: u64 = 8 << 20;
