@@ -35,6 +35,8 @@ pub struct Config {
     pub crash_at_output: Option<u64>,
     /// The chance that a power cut is preceded by failing writes.
     pub failing_writes: f64,
+    /// The node makes the blocks itself, and follows nobody.
+    pub produces: bool,
     /// A rule that is broken on purpose, to see the checker that watches it fire.
     pub sabotage: Option<Sabotage>,
 }
@@ -49,6 +51,8 @@ pub enum Behaviour {
     Flaky,
     /// By the rules, but it is away now and then.
     Restarting,
+    /// By the rules, but it hears of blocks late: it is behind what is irreversible for the others.
+    Lagging,
     /// By the rules, until it says nothing more though its connections stay.
     Silent,
     /// It forges a longer chain of well-formed headers from some block on.
@@ -63,7 +67,7 @@ impl Behaviour {
     /// Whether it serves the honest chain in the end.
     pub fn is_honest(self) -> bool {
         match self {
-            Self::Honest | Self::Flaky | Self::Restarting => true,
+            Self::Honest | Self::Flaky | Self::Restarting | Self::Lagging => true,
             Self::Silent | Self::Forger | Self::BadSignature | Self::BadBody => false,
         }
     }
@@ -97,9 +101,11 @@ impl Config {
         let liars = rng.random_range(0..=2_u32);
         let honest = liars + 1 + rng.random_range(0..=2_u32);
         let all = [Behaviour::Silent, Behaviour::Forger, Behaviour::BadSignature, Behaviour::BadBody];
-        let sound = [Behaviour::Honest, Behaviour::Flaky, Behaviour::Restarting];
+        let sound = [Behaviour::Honest, Behaviour::Flaky, Behaviour::Restarting, Behaviour::Lagging];
         let mut servers: Vec<Behaviour> = (0..liars).map(|_| all[rng.random_range(0..all.len())]).collect();
-        servers.extend((0..honest).map(|_| sound[rng.random_range(0..sound.len())]));
+        // One at least that is there when the others are not.
+        servers.push(Behaviour::Honest);
+        servers.extend((1..honest).map(|_| sound[rng.random_range(0..sound.len())]));
         let link = Link {
             latency: Duration::from_millis(rng.random_range(1..200)),
             jitter: Duration::from_millis(rng.random_range(0..100)),
@@ -133,8 +139,15 @@ impl Config {
             crash_every: None,
             crash_at_output: None,
             failing_writes: 0.0,
+            produces: false,
             sabotage: None,
         }
+    }
+
+    /// A node that makes the chain alone, and loses power now and then.
+    pub fn producing(seed: u64) -> Self {
+        let crash_every = Some(Duration::from_secs(20));
+        Self { servers: Vec::new(), agree: 1, crash_every, produces: true, ..Self::peaceful(seed) }
     }
 
     /// How long the world lasts.

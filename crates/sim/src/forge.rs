@@ -20,7 +20,7 @@ pub(crate) const EPOCH: Duration = Duration::from_secs(1_000_000);
 pub(crate) struct Forge {
     pub(crate) format: Format,
     params: Arc<Params>,
-    key: Key,
+    pub(crate) key: Key,
     states: BTreeMap<Option<Hash>, State>,
 }
 
@@ -63,7 +63,8 @@ impl Forge {
         &self.states[&at]
     }
 
-    fn note(&mut self, block: &Block) {
+    /// Remembers a block that somebody else made.
+    pub(crate) fn note(&mut self, block: &Block) {
         let parent = self.state(block.header.prev);
         let state = self.format.next(parent, &block.header).expect("what is forged is in order");
         self.states.insert(Some(block.header.id), state);

@@ -74,7 +74,7 @@ pub fn run(config: &Config) -> Result<Report, Box<Failure>> {
                 digest: world.trace.digest(),
                 steps: world.steps,
                 outputs: world.outputs,
-                blocks: world.blocks(),
+                blocks: world.blocks,
                 settled: world.checker.settled(),
                 power_cuts: world.power_cuts,
             });

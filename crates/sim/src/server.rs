@@ -93,6 +93,7 @@ impl Server {
             Behaviour::Honest
             | Behaviour::Flaky
             | Behaviour::Restarting
+            | Behaviour::Lagging
             | Behaviour::Silent
             | Behaviour::Forger
             | Behaviour::BadSignature => view,

@@ -27,6 +27,9 @@ const SLOT: Duration = Duration::from_secs(1);
 /// How long a block takes from one server to another, at most.
 const GOSSIP: Duration = Duration::from_millis(1_500);
 
+/// How long a block takes to a lagging server, at most: many times k blocks, and less than the quiet at the end.
+const LAG: Duration = Duration::from_secs(45);
+
 /// How often a flaky server's connections break, on average.
 const FLAKY_EVERY: Duration = Duration::from_secs(15);
 
@@ -89,7 +92,9 @@ pub(crate) struct World {
     pub(crate) outputs: u64,
     pub(crate) steps: u64,
     pub(crate) power_cuts: u64,
-    blocks: u64,
+    /// The last block that the node itself made and was shown, where it makes them.
+    pub(crate) made_last: Tip,
+    pub(crate) blocks: u64,
 }
 
 impl World {
@@ -116,6 +121,7 @@ impl World {
             outputs: 0,
             steps: 0,
             power_cuts: 0,
+            made_last: Tip::default(),
             blocks: 0,
             config,
         };
@@ -134,15 +140,11 @@ impl World {
             self.settle()?;
         }
         let now = self.schedule.now();
+        let expected = if self.config.produces { self.made_last } else { self.honest_head() };
         let Some(host) = &self.host else {
             return Err(Broken::Lost { what: "the node: it is not running in the end".into() });
         };
-        self.checker.on_end(&host.node.status(now), self.honest_head())
-    }
-
-    /// How many blocks were made.
-    pub(crate) fn blocks(&self) -> u64 {
-        self.blocks
+        self.checker.on_end(&host.node.status(now), expected)
     }
 
     /// Takes down a line of the trace.
@@ -168,7 +170,11 @@ impl World {
                     let at = chaos.mul_f64(self.rng.random());
                     self.schedule.at(at, Event::Silence(index));
                 }
-                Behaviour::Honest | Behaviour::Forger | Behaviour::BadSignature | Behaviour::BadBody => {}
+                Behaviour::Honest
+                | Behaviour::Lagging
+                | Behaviour::Forger
+                | Behaviour::BadSignature
+                | Behaviour::BadBody => {}
             }
         }
         let failing = self.config.failing_writes;
@@ -252,8 +258,9 @@ impl World {
             self.note(&format!("something else decides: {runs}"));
         }
         self.schedule.after(SLOT, Event::Slot(Slot(slot.0 + 1)));
-        let honest: Vec<usize> =
-            (0..self.servers.len()).filter(|index| self.servers[*index].behaviour.is_honest()).collect();
+        // A lagging server would make blocks that nobody can use.
+        let makes = |server: &Server| server.behaviour.is_honest() && server.behaviour != Behaviour::Lagging;
+        let honest: Vec<usize> = (0..self.servers.len()).filter(|at| makes(&self.servers[*at])).collect();
         let chance = self.config.blocks_per_slot / honest.len() as f64;
         for server in honest {
             if self.rng.random_bool(chance) {
@@ -277,7 +284,10 @@ impl World {
         self.note(&format!("server {server} makes {:.8} on {:.8}", block.header.id, head.point));
         self.checker.on_made(block.header.id);
         for other in (0..self.servers.len()).filter(|other| *other != server) {
-            let delay = GOSSIP.mul_f64(self.rng.random());
+            let delay = match self.servers[other].behaviour {
+                Behaviour::Lagging => LAG.mul_f64(self.rng.random_range(0.5..1.0)),
+                _ => GOSSIP.mul_f64(self.rng.random()),
+            };
             self.schedule.after(delay, Event::Gossip(other, Box::new(block.clone())));
         }
         self.hear(server, block);
@@ -313,6 +323,7 @@ impl World {
             Behaviour::Honest
             | Behaviour::Flaky
             | Behaviour::Restarting
+            | Behaviour::Lagging
             | Behaviour::Silent
             | Behaviour::Forger
             | Behaviour::BadSignature
