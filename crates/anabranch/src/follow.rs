@@ -81,6 +81,7 @@ impl Speech {
 
 /// What the server's chain did.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "nearly every event is a Forward")]
 pub enum Event {
     /// It goes on with this header.
     Forward {

@@ -1,5 +1,7 @@
 //! Logs: on standard error, as text or JSON.
 
+use std::io::IsTerminal;
+
 use anabranch::config::{Log, LogFormat};
 use tracing_subscriber::EnvFilter;
 
@@ -16,7 +18,7 @@ pub(crate) fn start(log: &Log) -> Result<(), Failure> {
     })?;
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let started = match log.format {
-        LogFormat::Text => logs.with_target(false).try_init(),
+        LogFormat::Text => logs.with_target(false).with_ansi(std::io::stderr().is_terminal()).try_init(),
         LogFormat::Json => logs.json().try_init(),
     };
     started.map_err(|error| Failure::new(Kind::Failed, error))

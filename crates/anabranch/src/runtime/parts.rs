@@ -29,6 +29,7 @@ const RECENT: u64 = chain::view::MAX_RECENT as u64;
 
 /// What a node is there for.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "there is one in a process")]
 pub enum Role {
     /// It follows the configured upstreams.
     Follow,

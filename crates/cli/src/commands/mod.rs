@@ -6,6 +6,7 @@ mod db;
 mod devnet;
 mod follow;
 mod import;
+mod report;
 mod run;
 mod serve;
 mod status;

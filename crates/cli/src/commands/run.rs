@@ -4,7 +4,7 @@ use anabranch::config::Config;
 use anabranch::network::Network;
 use anabranch::runtime::Role;
 
-use super::serve;
+use super::{report, serve};
 use crate::exit::{Failure, Kind};
 use crate::output::Output;
 use crate::{settings, shutdown};
@@ -22,7 +22,9 @@ pub(super) async fn run(config: Config, output: Output) -> Result<(), Failure> {
     }
     let running = serve::start(config, network, data_dir, Role::Follow, output).await?;
     shutdown::watch(running.stop_token())?;
+    let reporting = tokio::spawn(report::run(running.insight().clone()));
     running.stopped().await;
+    reporting.abort();
     output.line(&serde_json::json!({ "event": "stopped" }), || "stopped".into())?;
     Ok(())
 }

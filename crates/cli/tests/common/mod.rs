@@ -12,10 +12,10 @@ use std::time::Duration;
 use serde_json::Value;
 
 /// How long a test waits for anything before it gives up: far above what a loaded machine needs.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A command line of the program, with nothing taken from the environment of the test.
-pub fn anabranch(args: &[&str]) -> Command {
+pub(crate) fn anabranch(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_anabranch"));
     for (key, _) in std::env::vars() {
         if key.starts_with("ANABRANCH_") {
@@ -28,42 +28,42 @@ pub fn anabranch(args: &[&str]) -> Command {
 
 /// What a finished program left.
 #[derive(Debug)]
-pub struct Finished {
-    pub status: ExitStatus,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Finished {
+    pub(crate) status: ExitStatus,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Finished {
-    pub fn code(&self) -> Option<i32> {
+    pub(crate) fn code(&self) -> Option<i32> {
         self.status.code()
     }
 
     #[track_caller]
-    pub fn expect_code(self, code: i32) -> Self {
+    pub(crate) fn expect_code(self, code: i32) -> Self {
         assert_eq!(self.code(), Some(code), "stdout: {}\nstderr: {}", self.stdout, self.stderr);
         self
     }
 
     #[track_caller]
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {}", self.stdout))
     }
 
     #[track_caller]
-    pub fn expect_stderr(self, part: &str) -> Self {
+    pub(crate) fn expect_stderr(self, part: &str) -> Self {
         assert!(self.stderr.contains(part), "`{part}` is not in: {}", self.stderr);
         self
     }
 }
 
 /// Runs the program to its end.
-pub fn run(args: &[&str]) -> Finished {
+pub(crate) fn run(args: &[&str]) -> Finished {
     finish(anabranch(args))
 }
 
 /// Runs a prepared command to its end.
-pub fn finish(mut command: Command) -> Finished {
+pub(crate) fn finish(mut command: Command) -> Finished {
     let output = command.output().expect("the program starts");
     Finished {
         status: output.status,
@@ -73,7 +73,7 @@ pub fn finish(mut command: Command) -> Finished {
 }
 
 /// A program that goes on, printing a JSON object a line.
-pub struct Running {
+pub(crate) struct Running {
     child: Child,
     lines: mpsc::Receiver<String>,
     stderr: Option<thread::JoinHandle<String>>,
@@ -81,7 +81,7 @@ pub struct Running {
 
 impl Running {
     /// Spawns it; `--json` is added.
-    pub fn spawn(args: &[&str]) -> Self {
+    pub(crate) fn spawn(args: &[&str]) -> Self {
         let mut command = anabranch(args);
         command.arg("--json");
         let mut child = command.spawn().expect("the program starts");
@@ -97,7 +97,7 @@ impl Running {
 
     /// The next line.
     #[track_caller]
-    pub fn next(&mut self) -> Value {
+    pub(crate) fn next(&mut self) -> Value {
         match self.lines.recv_timeout(PATIENCE) {
             Ok(line) => serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}")),
             Err(error) => {
@@ -110,7 +110,7 @@ impl Running {
 
     /// The next line with this event; others are skipped.
     #[track_caller]
-    pub fn until(&mut self, event: &str) -> Value {
+    pub(crate) fn until(&mut self, event: &str) -> Value {
         loop {
             let line = self.next();
             if line["event"] == event {
@@ -120,20 +120,20 @@ impl Running {
     }
 
     /// Asks it to stop as a service manager does.
-    pub fn interrupt(&self) {
+    pub(crate) fn interrupt(&self) {
         let pid = self.child.id().to_string();
         let sent = Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs");
         assert!(sent.success(), "the signal was sent");
     }
 
     /// Stops it at once, as a crash does.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.child.kill().expect("killed");
         self.child.wait().expect("gone");
     }
 
     /// Waits for its end.
-    pub fn wait(mut self) -> Finished {
+    pub(crate) fn wait(mut self) -> Finished {
         let status = self.child.wait().expect("it ends");
         let stdout = self.lines.iter().collect::<Vec<_>>().join("\n");
         let stderr = self.stderr.take().map(|thread| thread.join().expect("read")).unwrap_or_default();
@@ -162,6 +162,6 @@ fn read_lines(stdout: ChildStdout) -> mpsc::Receiver<String> {
 }
 
 /// A path as text.
-pub fn text(path: &Path) -> &str {
+pub(crate) fn text(path: &Path) -> &str {
     path.to_str().expect("a plain path")
 }

@@ -220,7 +220,10 @@ impl State {
                 self.block_fetch.speaker.done();
                 self.tx_submission.speaker.done();
                 self.keep_alive.speaker.done();
-                self.peer_sharing.speaker.done();
+                // Where it was not agreed on, the server does not run it.
+                if peer_sharing {
+                    self.peer_sharing.speaker.done();
+                }
                 return Err(Reason::Done);
             }
         }

@@ -202,9 +202,16 @@ fn says_good_bye_where_it_may() {
     world.command(Command::Demand { n: 1 });
     world.heard();
     assert_eq!(world.command(Command::Done), [Event::Closed { reason: Reason::Done }]);
-    // Not in chain-sync, where it is the server's turn, nor in keep-alive and tx-submission.
-    assert_eq!(world.heard(), [(BLOCK_FETCH, vec![0x81, 1]), (PEER_SHARING, vec![0x81, 2])]);
+    // Not in chain-sync, where it is the server's turn, nor in keep-alive and tx-submission, nor in
+    // peer-sharing, which was not agreed on.
+    assert_eq!(world.heard(), [(BLOCK_FETCH, vec![0x81, 1])]);
     assert_eq!(world.state.next_deadline(), None);
+
+    let mut world = World::new(&Config { peer_sharing: true, ..Config::new(MAGIC) });
+    world.say(HANDSHAKE, &accept(Version::V15, VersionData { peer_sharing: true, ..DATA }));
+    world.heard();
+    assert_eq!(world.command(Command::Done), [Event::Closed { reason: Reason::Done }]);
+    assert!(world.heard().contains(&(PEER_SHARING, vec![0x81, 2])));
 }
 
 #[test]

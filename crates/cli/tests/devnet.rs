@@ -1,0 +1,237 @@
+//! A chain of one's own: made, followed, fed with transactions, stopped, started again.
+
+mod common;
+
+use std::path::Path;
+
+use common::{Running, run, text};
+use serde_json::Value;
+
+/// A devnet that hurries, in a directory that it keeps.
+fn devnet(dir: &Path) -> (Running, String) {
+    devnet_at(dir, "127.0.0.1:0")
+}
+
+fn devnet_at(dir: &Path, address: &str) -> (Running, String) {
+    let args = ["devnet", "--data-dir", text(dir), "--downstream", address, "--every", "100ms"];
+    let mut devnet = Running::spawn(&args);
+    let started = devnet.until("started");
+    (devnet, address_of(&started))
+}
+
+fn address_of(started: &Value) -> String {
+    started["downstream"][0].as_str().expect("an address").to_owned()
+}
+
+fn number(value: &Value) -> u64 {
+    value.as_u64().unwrap_or_else(|| panic!("{value} is no number"))
+}
+
+fn follow(address: &str, network: &str, count: u64) -> Vec<Value> {
+    let count = count.to_string();
+    let args = ["follow", address, "--network", network, "--from", "origin", "--count", &count, "--json"];
+    let followed = run(&args).expect_code(0);
+    followed.stdout.lines().map(|line| serde_json::from_str(line).expect("an object")).collect()
+}
+
+#[test]
+fn makes_blocks_that_anyone_can_follow() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (mut devnet, address) = devnet(&dir.path().join("chain"));
+    let followed = follow(&address, "devnet", 5);
+    assert_eq!(followed[0]["event"], "backward");
+    assert_eq!(followed[0]["point"], "origin");
+    for (height, line) in followed[1..].iter().enumerate() {
+        let made = devnet.until("block");
+        assert_eq!(line["event"], "forward");
+        assert_eq!(line["height"], height);
+        assert_eq!(line["hash"], made["hash"]);
+    }
+    devnet.interrupt();
+    devnet.wait().expect_code(0);
+}
+
+#[test]
+fn fetches_blocks_that_fit_their_headers() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (mut devnet, address) = devnet(&dir.path().join("chain"));
+    let args =
+        ["follow", &address, "--network", "devnet", "--from", "origin", "--count", "3", "--blocks", "--json"];
+    let followed = run(&args).expect_code(0);
+    let lines: Vec<Value> =
+        followed.stdout.lines().map(|line| serde_json::from_str(line).expect("json")).collect();
+    for line in &lines[1..] {
+        assert_eq!(line["block_bytes"], devnet.until("block")["bytes"]);
+    }
+}
+
+#[test]
+fn follows_from_the_tip_and_from_a_point_and_says_when_there_is_none() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (mut devnet, address) = devnet(&dir.path().join("chain"));
+    let first = devnet.until("block");
+    let point = format!("{}.{}", first["slot"], first["hash"].as_str().expect("text"));
+    let args = ["follow", &address, "--network", "devnet", "--from", &point, "--count", "1", "--json"];
+    let followed = run(&args).expect_code(0);
+    let lines: Vec<Value> =
+        followed.stdout.lines().map(|line| serde_json::from_str(line).expect("json")).collect();
+    assert_eq!(lines[0]["point"], point);
+    assert_eq!(lines[1]["height"], 1);
+    let tip = run(&["follow", &address, "--network", "devnet", "--from", "tip", "--count", "1", "--json"]);
+    tip.expect_code(0);
+    let nowhere = format!("7.{}", "ab".repeat(32));
+    let absent = run(&["follow", &address, "--network", "devnet", "--from", &nowhere]);
+    absent.expect_code(5).expect_stderr("does not have");
+}
+
+#[test]
+fn a_transaction_that_was_put_in_is_in_a_block() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let chain = dir.path().join("chain");
+    let (mut devnet, _) = devnet(&chain);
+    let put = run(&["tx", "put", "--data-dir", text(&chain), "greeting", "hello", "--json"]).expect_code(0);
+    assert_eq!(put.json()["id"].as_str().expect("an id").len(), 64);
+    loop {
+        let block = devnet.until("block");
+        let puts = block["puts"].as_array().expect("a list");
+        if puts.iter().any(|put| put["key"] == "greeting" && put["value"] == "hello") {
+            break;
+        }
+    }
+    let again = run(&["tx", "put", "--data-dir", text(&chain), "greeting", "hello", "--json"]);
+    again.expect_code(0);
+}
+
+#[test]
+fn says_what_it_is_doing() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let chain = dir.path().join("chain");
+    let (mut devnet, address) = devnet(&chain);
+    devnet.until("block");
+    let status = run(&["status", "--data-dir", text(&chain), "--json"]).expect_code(0).json();
+    assert_eq!(status["state"], "producing");
+    assert_eq!(status["magic"], 2622);
+    assert!(number(&status["settled"]) + number(&status["volatile"]) >= 1);
+    let text_status = run(&["status", "--data-dir", text(&chain)]).expect_code(0);
+    assert!(text_status.stdout.starts_with("producing: "), "{}", text_status.stdout);
+
+    let mut follower = Running::spawn(&["follow", &address, "--network", "devnet"]);
+    follower.until("forward");
+    let clients = run(&["clients", "--data-dir", text(&chain), "--json"]).expect_code(0).json();
+    assert_eq!(clients.as_array().expect("a list").len(), 1);
+    assert_eq!(clients[0]["version"], 15);
+    let text_clients = run(&["clients", "--data-dir", text(&chain)]).expect_code(0);
+    assert!(text_clients.stdout.contains("127.0.0.1:"), "{}", text_clients.stdout);
+}
+
+#[test]
+fn ends_by_itself_and_goes_on_where_it_ended() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let chain = dir.path().join("chain");
+    let args = ["devnet", "--data-dir", text(&chain), "--downstream", "127.0.0.1:0", "--every", "50ms"];
+    let first = run(&[&args[..], &["--for", "1s", "--json"]].concat()).expect_code(0);
+    let lines: Vec<Value> =
+        first.stdout.lines().map(|line| serde_json::from_str(line).expect("json")).collect();
+    let made = lines.iter().filter(|line| line["event"] == "block").count();
+    assert!(made > 0);
+    let mut second = Running::spawn(&args);
+    let started = second.until("started");
+    let found = number(&started["settled"]) + number(&started["forks"]);
+    assert!(found >= made as u64, "nothing shown was lost");
+    assert_eq!(number(&second.until("block")["height"]), found);
+}
+
+#[test]
+fn loses_no_block_that_was_shown_when_it_is_killed() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let chain = dir.path().join("chain");
+    let (mut devnet, address) = devnet(&chain);
+    let before = follow(&address, "devnet", 6);
+    devnet.kill();
+    let (_devnet, address) = devnet_at(&chain, "127.0.0.1:0");
+    let after = follow(&address, "devnet", 6);
+    for (before, after) in before[1..].iter().zip(&after[1..]) {
+        assert_eq!(before["hash"], after["hash"]);
+    }
+}
+
+#[test]
+fn a_temporary_directory_is_removed_at_the_end() {
+    let mut devnet = Running::spawn(&["devnet", "--downstream", "127.0.0.1:0", "--every", "100ms"]);
+    let started = devnet.until("started");
+    let dir = started["data_dir"].as_str().expect("text").to_owned();
+    assert!(Path::new(&dir).is_dir());
+    devnet.interrupt();
+    devnet.wait().expect_code(0);
+    assert!(!Path::new(&dir).exists());
+}
+
+#[test]
+fn a_port_in_use_says_what_to_do() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
+    let address = taken.local_addr().expect("known").to_string();
+    let refused = run(&["devnet", "--downstream", &address, "--for", "1s"]);
+    refused.expect_code(5).expect_stderr("--downstream");
+}
+
+#[test]
+fn a_directory_in_use_says_by_whom() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let chain = dir.path().join("chain");
+    let (_devnet, _) = devnet(&chain);
+    let second = run(&["devnet", "--data-dir", text(&chain), "--downstream", "127.0.0.1:0", "--for", "1s"]);
+    second.expect_code(4).expect_stderr("in use by process");
+}
+
+#[test]
+fn a_directory_with_other_files_is_left_alone() {
+    let dir = tempfile::tempdir().expect("a directory");
+    std::fs::write(dir.path().join("letter.txt"), "dear").expect("written");
+    let refused =
+        run(&["devnet", "--data-dir", text(dir.path()), "--downstream", "127.0.0.1:0", "--for", "1s"]);
+    refused.expect_code(4).expect_stderr("not a data directory");
+    assert_eq!(std::fs::read_dir(dir.path()).expect("there").count(), 1);
+}
+
+#[test]
+fn another_network_magic_is_refused_with_a_hint() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (_devnet, address) = devnet(&dir.path().join("chain"));
+    let refused = run(&["follow", &address, "--network", "preview", "--count", "1"]);
+    refused.expect_code(5).expect_stderr("--network");
+}
+
+#[test]
+fn another_node_follows_it_through_its_restart() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (chain, copy) = (dir.path().join("chain"), dir.path().join("copy"));
+    let (mut devnet, address) = devnet(&chain);
+    devnet.until("block");
+    let network = chain.join("network.toml");
+    let args = [
+        "run",
+        "--network",
+        text(&network),
+        "--data-dir",
+        text(&copy),
+        "--upstream",
+        &address,
+        "--downstream",
+        "127.0.0.1:0",
+    ];
+    let mut node = Running::spawn(&args);
+    let served = address_of(&node.until("started"));
+    let first = follow(&served, "devnet", 4);
+    devnet.kill();
+    let (_devnet, again) = devnet_at(&chain, &address);
+    assert_eq!(again, address);
+    let ahead = first.len() as u64 + 10;
+    let through = follow(&served, "devnet", ahead);
+    let origin = follow(&address, "devnet", ahead);
+    assert_eq!(
+        through.iter().map(|line| &line["hash"]).collect::<Vec<_>>(),
+        origin.iter().map(|line| &line["hash"]).collect::<Vec<_>>()
+    );
+    node.interrupt();
+    node.wait().expect_code(0);
+}
