@@ -29,6 +29,8 @@ type Batch = VecDeque<(u64, Point)>;
 #[derive(Debug)]
 pub(crate) struct Bodies {
     scheduler: Scheduler<UpstreamId>,
+    /// The upstreams that the scheduler knows.
+    joined: BTreeSet<UpstreamId>,
     target: Option<Point>,
     wanted: BTreeMap<u64, Point>,
     keys: BTreeMap<Hash, u64>,
@@ -56,6 +58,7 @@ impl Bodies {
     pub(crate) fn new() -> Self {
         Self {
             scheduler: Scheduler::new(fetch::Config::default()),
+            joined: BTreeSet::new(),
             target: None,
             wanted: BTreeMap::new(),
             keys: BTreeMap::new(),
@@ -126,8 +129,11 @@ impl Bodies {
         self.last = None;
     }
 
-    /// An upstream is followed now.
+    /// An upstream is followed now. One that was before, and trailed meanwhile, still owes what it was asked for.
     pub(crate) fn join(&mut self, now: Duration, id: UpstreamId, rtt: Option<Duration>) {
+        if !self.joined.insert(id) {
+            return;
+        }
         self.tell(now, Input::Joined { peer: id, pinned: false });
         if let Some(rtt) = rtt {
             self.tell(now, Input::Rtt { peer: id, rtt });
@@ -136,6 +142,7 @@ impl Bodies {
 
     /// An upstream is gone, with all that it owes.
     pub(crate) fn leave(&mut self, now: Duration, id: UpstreamId) {
+        self.joined.remove(&id);
         self.asked.remove(&id);
         self.lacking.remove(&id);
         self.tell(now, Input::Left { peer: id });

@@ -138,7 +138,8 @@ impl Node {
             let (last, asked) = (fragment.at, fragment.asked);
             let is_dropped = last.hash().is_some_and(|at| dropped.contains(&at));
             if !is_dropped && fragment.unverified.is_empty() {
-                self.bodies.leave(now.mono, id);
+                // It has nothing that is wanted, but may still owe what it was asked for.
+                self.bodies.has(now.mono, id, None);
                 self.upstreams[index].enter(now.mono, Phase::Trailing { last, asked });
                 self.moved(id);
             } else {

@@ -114,6 +114,38 @@ fn trails_an_upstream_that_is_behind_until_it_meets_the_irreversible_tip() {
 }
 
 #[test]
+fn takes_what_a_slow_upstream_still_owes_when_the_irreversible_tip_passes_it() {
+    let mut forge = Forge::new();
+    let chain = forge.chain(&[], 0, 60, "a");
+    let mut rig = Rig::new(follow(&forge, K, 1, 2), vec![Vec::new(); 2]);
+    rig.servers[1].late = true;
+    rig.servers[1].switch(chain[..30].to_vec());
+    rig.settle();
+    rig.servers[0].switch(chain.clone());
+    rig.settle();
+    rig.wait(Duration::from_secs(10));
+    assert_eq!(rig.log.len(), 0, "the slow one owes the first block");
+    rig.servers[1].deliver(2);
+    rig.settle();
+    rig.wait(Duration::from_secs(10));
+    assert_eq!(rig.log.len(), 56, "the other was asked instead");
+    assert_eq!(causes(&rig), []);
+    assert_eq!(rig.node.status(rig.now()).upstreams[1].phase, "trailing");
+    rig.servers[1].deliver(10);
+    rig.servers[1].switch(chain[..58].to_vec());
+    rig.settle();
+    assert_eq!(rig.node.status(rig.now()).upstreams[1].phase, "following");
+    rig.servers[1].deliver(100);
+    rig.settle();
+    assert_eq!(causes(&rig), []);
+    let longer = forge.chain(&chain, 58, 4, "b");
+    rig.servers[1].late = false;
+    rig.servers[1].switch(longer.clone());
+    rig.settle();
+    assert_eq!(rig.head(), end(&longer), "and it can be asked again");
+}
+
+#[test]
 fn tells_of_a_conflict_when_a_trailing_upstream_passes_the_irreversible_height_elsewhere() {
     let mut forge = Forge::new();
     let chain = forge.chain(&[], 0, 40, "a");

@@ -77,6 +77,9 @@ pub(super) struct Server {
     pub refuses: bool,
     /// Answers fetches with nothing at all.
     pub mute: bool,
+    /// Keeps its answers to fetches until it is told to [`Server::deliver`] them.
+    pub late: bool,
+    kept_back: VecDeque<Event>,
     /// Says that it has no blocks.
     pub lacks_bodies: bool,
     /// Replaces every body by this one.
@@ -128,12 +131,19 @@ impl Server {
             return;
         };
         self.fetched += last + 1 - first;
-        self.said.push_back(Event::BatchStarted);
+        let answer = if self.late { &mut self.kept_back } else { &mut self.said };
+        answer.push_back(Event::BatchStarted);
         for block in &self.chain[first..=last] {
             let raw = self.swapped.clone().unwrap_or(block.raw.clone());
-            self.said.push_back(Event::Block { raw });
+            answer.push_back(Event::Block { raw });
         }
-        self.said.push_back(Event::BatchDone);
+        answer.push_back(Event::BatchDone);
+    }
+
+    /// Says some more of what it kept back.
+    pub(super) fn deliver(&mut self, events: usize) {
+        let events = events.min(self.kept_back.len());
+        self.said.extend(self.kept_back.drain(..events));
     }
 
     fn next(&mut self) -> Option<Event> {
