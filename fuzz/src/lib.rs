@@ -6,6 +6,7 @@
 //! a program of three lines in `fuzz_targets/`.
 
 mod chain_targets;
+mod config_targets;
 mod framing_targets;
 mod link_targets;
 mod machine_targets;
@@ -45,6 +46,8 @@ pub const TARGETS: &[Target] = &[
     store_targets::LOG_RECORDS,
     store_targets::INDEX_ENTRY,
     store_targets::SNAPSHOT,
+    config_targets::CONFIG,
+    config_targets::GENESIS,
     machine_targets::CLIENT,
     machine_targets::UPSTREAM,
 ];
