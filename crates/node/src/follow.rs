@@ -136,9 +136,9 @@ impl Node {
         let header = self.format.header(&wire).map_err(Violation::HeaderUndecodable)?;
         let upstream = self.upstream_mut(id);
         upstream.tip = Some(tip);
-        let (last, asked) = match &mut upstream.phase {
-            Phase::Following(fragment) => (fragment.last(), &mut fragment.asked),
-            Phase::Trailing { last, asked } => (*last, asked),
+        let (is_trailing, last, asked) = match &mut upstream.phase {
+            Phase::Following(fragment) => (false, fragment.last(), &mut fragment.asked),
+            Phase::Trailing { last, asked } => (true, *last, asked),
             Phase::Waiting { .. }
             | Phase::Connecting
             | Phase::Locating { .. }
@@ -150,9 +150,9 @@ impl Node {
         if last != Point::Origin && header.prev != last.hash() {
             return Err(Violation::HeaderUnlinked { id: header.id, last }.into());
         }
-        match upstream.phase {
-            Phase::Trailing { .. } => self.trail(now, id, header, out),
-            _ => self.take_header(now, id, header, out),
+        match is_trailing {
+            true => self.trail(now, id, header, out),
+            false => self.take_header(now, id, header, out),
         }
     }
 

@@ -30,7 +30,7 @@ pub enum Violation {
         last: Point,
     },
     /// A header whose slot has not begun.
-    #[error("header {id:.16} lies {ahead:?} in the future")]
+    #[error("header {id:.16} lies {ahead:?} in the future (is the clock of this machine right?)")]
     HeaderFromTheFuture {
         /// Which.
         id: Hash,

@@ -342,22 +342,18 @@ impl Rig {
                 let points = positions.iter().filter_map(point).collect();
                 self.inputs.push_back(Input::Loaded { ticket, points });
             }
-            Output::Publish(view) => {
-                assert!(view.settled >= self.view.settled, "the irreversible tip never moves back");
-                assert!(
-                    view.settled as usize <= self.log.len(),
-                    "what is published as settled is in the log"
-                );
-                let kept = |id: &Hash| self.kept.contains(id);
-                assert!(
-                    view.volatile.iter().all(|entry| kept(&entry.header.id)),
-                    "what is published is kept"
-                );
-                self.view = view;
-            }
+            Output::Publish(view) => self.on_view(view),
             Output::Submitted { result, .. } => self.submitted.push(result),
             Output::Notice(notice) => self.notices.push(notice),
         }
+    }
+
+    fn on_view(&mut self, view: Arc<View>) {
+        assert!(view.settled >= self.view.settled, "the irreversible tip never moves back");
+        assert!(view.settled as usize <= self.log.len(), "what is published as settled is in the log");
+        let kept = |id: &Hash| self.kept.contains(id);
+        assert!(view.volatile.iter().all(|entry| kept(&entry.header.id)), "what is published is kept");
+        self.view = view;
     }
 
     fn keep(&mut self, record: Record) {
