@@ -13,13 +13,13 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use chain::View;
+use chain::{Point, View};
 use link::Time;
 use ouroboros::server::{Input, Output};
 use store::Files;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::task::JoinHandle;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::jobs::{self, Answer};
 use super::place::{DRAIN, EVICT, Ended, Inner, Place, ROOM, STOP, TICK};
@@ -36,6 +36,10 @@ const LARGEST_WRITE_BYTES: usize = 256 * 1024;
 
 /// A client that holds no more than this is not blamed where memory is short.
 const FAIR_HELD_BYTES: usize = 64 * 1024;
+
+/// A search for more points than this waits for its turn: each point costs a binary search on disk, so that a list
+/// as long as a message may be is some 20 ms of work. Clients list about twenty. A guess.
+const FEW_POINTS: usize = 64;
 
 /// The places of questions under way: chain-sync's, and block-fetch's.
 const HEADERS: usize = 0;
@@ -56,7 +60,8 @@ struct Socket {
     unsent: Vec<u8>,
     gone: usize,
     write_bytes: usize,
-    jobs: [Option<JoinHandle<Answer>>; 2],
+    /// Questions under way; what has not begun when the client goes never does.
+    jobs: [Option<AbortOnDropHandle<Answer>>; 2],
     ending: Option<Ended>,
     draining: bool,
 }
@@ -321,6 +326,7 @@ impl<F: Files> Turn<'_, F> {
         let peer: SocketAddr = self.place.peer;
         match output {
             Output::Opened { version, .. } => tracing::debug!(%peer, %version, "a client is connected"),
+            Output::FirstInLog(points) if points.len() > FEW_POINTS => self.search(points),
             Output::FirstInLog(points) => self.ask(HEADERS, move |log| jobs::first_in_log(log, &points)),
             Output::Chunk(position) => match log.cached_chunk(position) {
                 Some(chunk) => return Some(Input::Chunk(chunk)),
@@ -347,8 +353,26 @@ impl<F: Files> Turn<'_, F> {
     /// Has a question answered on another thread, which wakes this task.
     fn ask(&mut self, slot: usize, job: impl FnOnce(&store::Reader<F>) -> Answer + Send + 'static) {
         let log = self.shared.log.clone();
+        self.await_answer(slot, tokio::task::spawn_blocking(move || job(&log)));
+    }
+
+    /// Looks for many points, one client's after the other's: together they could take all processors.
+    fn search(&mut self, points: Vec<Point>) {
+        let (log, turns) = (self.shared.log.clone(), self.shared.searches.clone());
+        let search = async move {
+            let turn = turns.acquire_owned().await;
+            let found = tokio::task::spawn_blocking(move || {
+                let _turn = turn;
+                jobs::first_in_log(&log, &points)
+            });
+            found.await.unwrap_or(Input::LogFailed)
+        };
+        self.await_answer(HEADERS, tokio::spawn(search));
+    }
+
+    fn await_answer(&mut self, slot: usize, answer: tokio::task::JoinHandle<Answer>) {
         assert!(self.socket.jobs[slot].is_none(), "the machine asks one question at a time");
-        self.socket.jobs[slot] = Some(tokio::task::spawn_blocking(move || job(&log)));
+        self.socket.jobs[slot] = Some(AbortOnDropHandle::new(answer));
     }
 
     /// Leaves everything so that whatever comes next wakes the task.

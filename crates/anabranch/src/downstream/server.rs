@@ -10,7 +10,7 @@ use chain::View;
 use ouroboros::handshake;
 use ouroboros::server::{self, Client};
 use store::{Files, Reader};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -46,6 +46,8 @@ pub(super) struct Shared<F: Files> {
     pub(super) places: Arc<Places>,
     pub(super) log: Reader<F>,
     pub(super) inbox: Arc<Inbox>,
+    /// Whose turn it is to have the log searched for many points.
+    pub(super) searches: Arc<Semaphore>,
     /// The epoch of the newest view.
     pub(super) epoch: AtomicU64,
     views: watch::Receiver<Arc<View>>,
@@ -103,6 +105,7 @@ impl Server {
             places: places.clone(),
             log,
             inbox: inbox.clone(),
+            searches: Arc::new(Semaphore::new(1)),
             epoch,
             views: views.clone(),
             protocols: Arc::new(server::Config { offer }),

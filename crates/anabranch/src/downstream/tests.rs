@@ -212,6 +212,17 @@ impl Client {
         assert!(matches!(chain_sync::Message::decode(&back), Ok(chain_sync::Message::RollBackward { .. })));
     }
 
+    /// Says FindIntersect for points that are in no chain, and these behind them.
+    async fn search(&mut self, unknown: u64, points: &[Point]) {
+        let unknown = (0..unknown).map(|slot| Point::Block(Slot(slot % 500), Hash([0xee; 32])));
+        let points: Vec<_> = unknown.chain(points.iter().copied()).collect();
+        let find = chain_sync::Message::FindIntersect { points: ouroboros::codec::List::new(&points) };
+        let find = encoded(|out| find.encode(out));
+        for part in find.chunks(12_288) {
+            self.say(CHAIN_SYNC, part).await;
+        }
+    }
+
     /// Asks for the next header; its position.
     async fn next(&mut self) -> u64 {
         let answer = self.ask(CHAIN_SYNC, &REQUEST_NEXT).await;
@@ -258,6 +269,27 @@ async fn follows_from_origin_through_the_log_to_the_tip_and_waits_there() {
     assert_eq!((listed[0].status.chain_sync, listed[0].status.position), ("MustReply", 619));
     assert_eq!(listed[0].status.cursor, world.tip(19));
     assert!(listed[0].sent_bytes > 600 * 40 && !listed[0].blocked);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_points_are_searched_in_turn_and_given_up_with_their_client() {
+    let world = World::start(600, 100, |_| ());
+    let wanted = world.blocks[500].header.point();
+    let mut client = world.connect().await;
+    let mut crowd = Vec::new();
+    for _ in 0..20 {
+        let mut other = world.connect().await;
+        other.search(1_500, &[]).await;
+        crowd.push(other);
+    }
+    client.go_to(wanted).await;
+    drop(crowd);
+    client.search(1_500, &[wanted, world.blocks[400].header.point()]).await;
+    let (_, answer) = client.hear().await.expect("an answer");
+    let Ok(chain_sync::Message::IntersectFound { point, .. }) = chain_sync::Message::decode(&answer) else {
+        panic!("the first that is there was not found");
+    };
+    assert_eq!(point, wanted);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
