@@ -134,7 +134,7 @@ impl Connection {
         }
     }
 
-    /// Says farewell and closes; gives up after [`FAREWELL`].
+    /// Says farewell and closes; gives up after a second.
     pub async fn finish(mut self) {
         self.command(Command::Done);
         let flushed = async {

@@ -101,11 +101,13 @@ pub enum State {
 }
 
 impl State {
-    /// Whether the node's clients get what it promises them.
-    pub fn is_ready(&self) -> bool {
+    /// Whether the node's clients get what it promises them: of a node that was given no upstream, what it
+    /// holds.
+    pub fn is_ready(&self, upstreams: u64) -> bool {
         match self {
             Self::CaughtUp | Self::Producing => true,
-            Self::Starting | Self::NoUpstreams | Self::Syncing { .. } | Self::Stalled | Self::Failed => false,
+            Self::NoUpstreams => upstreams == 0,
+            Self::Starting | Self::Syncing { .. } | Self::Stalled | Self::Failed => false,
         }
     }
 

@@ -46,12 +46,14 @@ pub(crate) struct Failure {
     kind: Kind,
     message: String,
     hint: Option<String>,
+    /// Whoever read our output has had enough, as `head` has: that is no failure.
+    is_closed_pipe: bool,
 }
 
 impl Failure {
     /// A failure with what happened.
     pub(crate) fn new(kind: Kind, message: impl Display) -> Self {
-        Self { kind, message: format!("{message:#}"), hint: None }
+        Self { kind, message: format!("{message:#}"), hint: None, is_closed_pipe: false }
     }
 
     /// The same with what to do about it.
@@ -62,6 +64,9 @@ impl Failure {
 
     /// Prints it to standard error and gives the exit code.
     pub(crate) fn report(self, json: bool) -> ExitCode {
+        if self.is_closed_pipe {
+            return ExitCode::SUCCESS;
+        }
         if json {
             let error = json!({
                 "error": self.message,
@@ -88,6 +93,7 @@ impl From<anyhow::Error> for Failure {
 
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
-        Self::new(Kind::Failed, error)
+        let is_closed_pipe = error.kind() == std::io::ErrorKind::BrokenPipe;
+        Self { is_closed_pipe, ..Self::new(Kind::Failed, error) }
     }
 }

@@ -3,8 +3,9 @@
 mod common;
 
 use std::path::Path;
+use std::time::Instant;
 
-use common::{Running, run, text};
+use common::{PATIENCE, Running, run, text};
 use serde_json::Value;
 
 /// A devnet that hurries, in a directory that it keeps.
@@ -234,4 +235,75 @@ fn another_node_follows_it_through_its_restart() {
     );
     node.interrupt();
     node.wait().expect_code(0);
+}
+
+/// A node that follows these servers of the network in `chain`, and serves.
+fn node(chain: &Path, dir: &Path, upstreams: &[&str], agree: &str) -> (Running, String) {
+    let network = chain.join("network.toml");
+    let mut args = vec!["run", "--network", text(&network), "--data-dir", text(dir), "--agree", agree];
+    args.extend(["--downstream", "127.0.0.1:0"]);
+    upstreams.iter().for_each(|upstream| args.extend(["--upstream", upstream]));
+    let mut node = Running::spawn(&args);
+    let address = address_of(&node.until("started"));
+    (node, address)
+}
+
+/// Asks a node until it says so; gives what it said.
+fn until_status(data_dir: &Path, is_so: impl Fn(&Value) -> bool) -> Value {
+    let asked = Instant::now();
+    loop {
+        let status = run(&["status", "--data-dir", text(data_dir), "--json"]).expect_code(0).json();
+        if is_so(&status) {
+            return status;
+        }
+        assert!(asked.elapsed() < PATIENCE, "it never says so: {status}");
+    }
+}
+
+#[test]
+fn two_of_three_upstreams_are_enough_to_go_on() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let at = |name: &str| dir.path().join(name);
+    let (mut devnet, origin) = devnet(&at("chain"));
+    devnet.until("block");
+    let (_first, a) = node(&at("chain"), &at("a"), &[&origin], "1");
+    let (mut second, b) = node(&at("chain"), &at("b"), &[&origin], "1");
+    let (_last, served) = node(&at("chain"), &at("last"), &[&origin, &a, &b], "2");
+    let before = follow(&served, "devnet", 3).len() as u64;
+    second.kill();
+    follow(&served, "devnet", before + 10);
+    // Blocks become irreversible still: two serve them.
+    until_status(&at("last"), |status| number(&status["settled"]) > before + 5);
+}
+
+#[test]
+fn an_upstream_with_another_chain_is_let_go_and_said_so() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let at = |name: &str| dir.path().join(name);
+    let (mut honest, origin) = devnet(&at("chain"));
+    let (mut other, liar) = devnet(&at("other"));
+    honest.until("block");
+    other.until("block");
+    let (_node, served) = node(&at("chain"), &at("node"), &[&liar, &origin], "1");
+    let followed = follow(&served, "devnet", 8);
+    assert_eq!(
+        followed.iter().map(|line| &line["hash"]).collect::<Vec<_>>(),
+        follow(&origin, "devnet", 8).iter().map(|line| &line["hash"]).collect::<Vec<_>>()
+    );
+    let status = until_status(&at("node"), |status| status["upstream_list"][0]["last_reason"].is_string());
+    let upstreams = status["upstream_list"].as_array().expect("a list");
+    let reason = upstreams[0]["last_reason"].as_str().expect("a reason").to_owned();
+    assert!(reason.contains("invalid header"), "{reason}");
+    assert_eq!(upstreams[1]["state"], "following");
+}
+
+#[test]
+fn output_that_nobody_reads_any_more_is_no_failure() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (_devnet, address) = devnet(&dir.path().join("chain"));
+    let mut command = common::anabranch(&["follow", &address, "--network", "devnet", "--from", "origin"]);
+    let mut child = command.spawn().expect("the program starts");
+    drop(child.stdout.take());
+    let finished = child.wait_with_output().expect("it ends");
+    assert_eq!(finished.status.code(), Some(0), "{}", String::from_utf8_lossy(&finished.stderr));
 }

@@ -30,7 +30,7 @@ impl Numbers {
     fn of(snapshot: &Snapshot) -> Self {
         let status = &snapshot.node;
         let connected = snapshot.connected_upstreams() as f64;
-        let ready = f64::from(u8::from(snapshot.state().is_ready()));
+        let ready = f64::from(u8::from(snapshot.is_ready()));
         let gauges = vec![
             ("ready", "1 while clients get what the node promises them", ready),
             ("head_height", "Block number of the head", status.head.height.0 as f64),

@@ -8,12 +8,15 @@
 
 mod listener;
 mod metrics;
+#[cfg(test)]
+mod tests;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{get, post};
@@ -69,14 +72,22 @@ fn router(api: Api) -> Router {
 }
 
 async fn refuse_foreign_pages(request: Request, next: Next) -> Response {
-    let headers = request.headers();
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let name = host.rsplit_once(':').map_or(host, |(name, _)| name).trim_matches(['[', ']']);
-    let known = ["", "anabranch", "localhost"].contains(&name) || name.parse::<std::net::IpAddr>().is_ok();
-    if headers.contains_key(header::ORIGIN) || !known {
+    if is_foreign(request.headers()) {
         return (StatusCode::FORBIDDEN, "not for web pages\n").into_response();
     }
     next.run(request).await
+}
+
+/// Whether a browser may have sent this for a page that is none of ours.
+fn is_foreign(headers: &HeaderMap) -> bool {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let name = name.trim_matches(['[', ']']);
+    let is_known = ["", "anabranch", "localhost"].contains(&name) || name.parse::<IpAddr>().is_ok();
+    headers.contains_key(header::ORIGIN) || !is_known
 }
 
 /// The engine did not answer: it is stopping or stuck.
@@ -125,7 +136,7 @@ async fn livez(State(api): State<Api>) -> Response {
 
 async fn readyz(State(api): State<Api>) -> Response {
     let Some(status) = api.insight.status().await else { return silent() };
-    let ready = status.state.is_ready();
+    let ready = status.state.is_ready(status.upstreams.of);
     let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let reason = format!("{}: {}", status.state.name(), status.reason);
     (code, Json(Ready { ready, reason })).into_response()

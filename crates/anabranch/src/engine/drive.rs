@@ -239,13 +239,18 @@ impl Engine {
     fn load(&mut self, ticket: Ticket, positions: Vec<Position>) {
         let (reader, events) = (self.reader.clone(), self.sender.clone());
         self.tasks.spawn(async move {
-            let read =
-                move || positions.into_iter().filter_map(|at| reader.point_at(at).ok().flatten()).collect();
+            let read = move || positions.into_iter().filter_map(|at| point_at(&reader, at)).collect();
             let points = tokio::task::spawn_blocking(read).await.expect("reading does not panic");
             // Fails when the engine is stopping.
             let _ = events.send(Event::Answer(Input::Loaded { ticket, points })).await;
         });
     }
+}
+
+/// A point that cannot be read is left out: the intersection is found a little deeper.
+fn point_at(reader: &store::Reader, at: Position) -> Option<chain::Point> {
+    let read = reader.point_at(at);
+    read.inspect_err(|error| tracing::error!(%error, "the log cannot be read")).ok().flatten()
 }
 
 /// The task of one connection.

@@ -26,12 +26,11 @@ use chain::{Hash, View};
 use node::{Input, UpstreamId, pool};
 use ouroboros::upstream;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::connection;
-
-pub(crate) use drive::Engine;
+use crate::runtime::Owned;
+use drive::Engine;
 
 /// Events that may wait for the engine; who sends more waits, which is backpressure down to the socket.
 const MAX_EVENTS: usize = 256;
@@ -122,14 +121,10 @@ impl Handle {
     }
 }
 
-/// An engine that is ready to run, and the handle to it.
-pub(crate) fn new(parts: Parts) -> std::io::Result<(Engine, Handle)> {
+/// Publishes what there is, and goes on from there on a task of its own.
+pub(crate) fn start(parts: Parts) -> std::io::Result<(Owned<()>, Handle)> {
     let (asks, asked) = mpsc::channel(MAX_ASKS);
-    Ok((Engine::new(parts, asked)?, Handle { asks }))
-}
-
-/// Publishes what there is, then runs on a task of its own until `stop`.
-pub(crate) fn spawn(mut engine: Engine, stop: CancellationToken) -> tokio::task::JoinHandle<()> {
+    let mut engine = Engine::new(parts, asked)?;
     engine.step(Input::Tick);
-    tokio::spawn(engine.run(stop))
+    Ok((Owned::spawn(|stop| engine.run(stop)), Handle { asks }))
 }

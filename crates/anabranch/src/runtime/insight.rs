@@ -69,7 +69,7 @@ impl Insight {
             uptime_s: snapshot.uptime.as_secs(),
             state: snapshot.state(),
             reason: snapshot.reason(),
-            hint: node.state.hint().unwrap_or_default().into(),
+            hint: snapshot.hint().into(),
             head: node.head.into(),
             irreversible: node.irreversible.into(),
             settled: node.settled,
@@ -134,6 +134,21 @@ impl Snapshot {
         }
     }
 
+    /// Whether the node's clients get what it promises them.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.state().is_ready(self.node.upstreams.len() as u64)
+    }
+
+    /// What to do about it; empty where there is nothing to do.
+    pub(crate) fn hint(&self) -> &'static str {
+        match &self.node.state {
+            node::status::State::NoUpstreams if self.node.upstreams.is_empty() => {
+                "give --upstream HOST:PORT to follow the chain further"
+            }
+            state => state.hint().unwrap_or_default(),
+        }
+    }
+
     /// Why it is doing so.
     pub(crate) fn reason(&self) -> String {
         let (node, known) = (&self.node, self.node.upstreams.len());
@@ -141,7 +156,9 @@ impl Snapshot {
         let claimed = node.best_claimed.map_or(head, |tip| tip.height);
         match &node.state {
             node::status::State::Starting => "it has just been started".into(),
-            node::status::State::NoUpstreams if known == 0 => "none is configured".into(),
+            node::status::State::NoUpstreams if known == 0 => {
+                "none is configured: what is here is served, and no more".into()
+            }
             node::status::State::NoUpstreams => format!("none of {known} is connected"),
             node::status::State::Syncing { .. } => format!("at height {head} of {claimed}"),
             node::status::State::CaughtUp => format!("at height {head}, as its upstreams are"),

@@ -5,6 +5,7 @@
 //! the data directory is released.
 
 mod insight;
+mod owned;
 mod parts;
 
 use std::net::SocketAddr;
@@ -13,11 +14,11 @@ use std::sync::Arc;
 
 use chain::View;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 pub use insight::Insight;
 pub(crate) use insight::Snapshot;
+pub(crate) use owned::Owned;
 pub use parts::Role;
 
 use crate::clock::Clock;
@@ -67,8 +68,8 @@ pub struct Running {
     views: watch::Receiver<Arc<View>>,
     stop: CancellationToken,
     server: Option<downstream::Handle>,
-    engine: (CancellationToken, JoinHandle<()>),
-    api: (CancellationToken, JoinHandle<std::io::Result<()>>),
+    engine: Owned<()>,
+    api: Owned<std::io::Result<()>>,
 }
 
 /// What was found in the data directory.
@@ -95,9 +96,9 @@ pub async fn start(
     role: Role,
 ) -> Result<Running, Error> {
     config.validate()?;
+    parts::raise_open_files(&config);
     let clock = Clock::start();
     let opened = parts::open(&config, &network, data_dir.clone(), role).await?;
-    let recovered = opened.recovered;
     let listeners = parts::listen(&config)?;
     let addresses = listeners.iter().map(|(address, _)| *address).collect();
     let admin = config.admin.address(&data_dir);
@@ -116,25 +117,14 @@ pub async fn start(
         check_threads: parts::check_threads(&config),
         views,
     };
-    let (made, handle) = engine::new(parts)?;
-    let engine_stop = CancellationToken::new();
-    let engine = engine::spawn(made, engine_stop.clone());
+    let (engine, handle) = engine::start(parts)?;
     let server = parts::serve(listeners, &config, &network, watched.clone(), opened.reader)?;
     let insight = Insight { about, engine: handle, server: server.clone(), views: watched.clone() };
     let stop = CancellationToken::new();
     let api = admin::Api { insight: insight.clone(), config: Arc::new(config), stop: stop.clone() };
-    let api_stop = CancellationToken::new();
-    let serving = tokio::spawn(admin::serve(bound, api, api_stop.clone()));
-    Ok(Running {
-        insight,
-        admin,
-        recovered,
-        views: watched,
-        stop,
-        server,
-        engine: (engine_stop, engine),
-        api: (api_stop, serving),
-    })
+    let api = Owned::spawn(|ended| admin::serve(bound, api, ended));
+    let recovered = opened.recovered;
+    Ok(Running { insight, admin, recovered, views: watched, stop, server, engine, api })
 }
 
 impl Running {
@@ -172,19 +162,16 @@ impl Running {
     pub async fn stopped(mut self) {
         tokio::select! {
             () = self.stop.cancelled() => {}
-            ended = &mut self.engine.1 => {
+            ended = self.engine.ended() => {
                 ended.expect("the engine panicked, and has said why");
+                unreachable!("the engine does not end by itself");
             }
         }
         if let Some(server) = self.server {
             server.drain().await;
         }
-        self.engine.0.cancel();
-        if !self.engine.1.is_finished() {
-            self.engine.1.await.expect("the engine panicked, and has said why");
-        }
-        self.api.0.cancel();
+        self.engine.stop().await.expect("the engine panicked, and has said why");
         // It serves operators only: how its last answer went changes nothing.
-        let _ = self.api.1.await;
+        let _ = self.api.stop().await;
     }
 }

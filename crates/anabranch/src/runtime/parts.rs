@@ -177,6 +177,30 @@ pub(super) fn about(config: &Config, network: &Network, downstream: Vec<SocketAd
     }
 }
 
+/// File descriptors beyond those of clients: the store's segments, upstreams, listeners, the admin API.
+const OTHER_FILES: u64 = 256;
+
+/// Asks the system for as many file descriptors as the clients may need, and says so where it gives fewer.
+pub(super) fn raise_open_files(config: &Config) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let wanted = u64::from(config.downstream.max_clients.get()) + OTHER_FILES;
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if config.downstream.listen.is_empty() || current.is_none_or(|current| current >= wanted) {
+        return;
+    }
+    let given = maximum.map_or(wanted, |maximum| maximum.min(wanted));
+    // Where it is refused, the limit stays, and the line below says so.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(given), maximum });
+    let current = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    if current < wanted {
+        let clients = current.saturating_sub(OTHER_FILES);
+        tracing::warn!(
+            "the system allows {current} open files, enough for some {clients} clients: raise the limit \
+             (`ulimit -n`, LimitNOFILE=), or lower downstream.max_clients"
+        );
+    }
+}
+
 /// How many threads check signatures.
 pub(super) fn check_threads(config: &Config) -> NonZeroUsize {
     let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);

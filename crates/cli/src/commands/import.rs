@@ -99,25 +99,23 @@ fn print(report: &Report, data_dir: &Path, seconds: f64, output: Output) -> std:
         "stop": report.stop.as_ref().map(ToString::to_string),
         "interrupted": report.interrupted,
     });
-    output.line(&object, || {
-        let mut lines: Vec<_> = warnings.iter().map(|warning| format!("warning: {warning}")).collect();
-        if report.warned > warnings.len() {
-            lines.push(format!("warning: and {} more like these", report.warned - warnings.len()));
-        }
-        let rate = *imported as f64 / seconds.max(f64::EPSILON);
-        lines.push(format!("imported {imported} blocks in {seconds:.1} s ({rate:.0} blocks/s)"));
-        if counts.kes + counts.signatures > 0 {
-            lines.push(format!(
-                "checked {} KES signatures, {} certificates, {} VRF proofs; {} nonces unknown",
-                counts.kes, counts.certificates, counts.vrf, counts.nonces_unknown
-            ));
-        }
+    output.line(&object, || text(report, &warnings, data_dir, seconds))
+}
+
+fn text(report: &Report, warnings: &[String], data_dir: &Path, seconds: f64) -> String {
+    let Report { found, imported, tip, counts, .. } = report;
+    let mut lines: Vec<_> = warnings.iter().map(|warning| format!("warning: {warning}")).collect();
+    if report.warned > warnings.len() {
+        lines.push(format!("warning: and {} more like these", report.warned - warnings.len()));
+    }
+    let rate = *imported as f64 / seconds.max(f64::EPSILON);
+    lines.push(format!("imported {imported} blocks in {seconds:.1} s ({rate:.0} blocks/s)"));
+    if counts.kes + counts.signatures > 0 {
         lines.push(format!(
-            "{} now holds {} blocks up to {}",
-            data_dir.display(),
-            found + imported,
-            tip.point
+            "checked {} KES signatures, {} certificates, {} VRF proofs; {} nonces unknown",
+            counts.kes, counts.certificates, counts.vrf, counts.nonces_unknown
         ));
-        lines.join("\n")
-    })
+    }
+    lines.push(format!("{} now holds {} blocks up to {}", data_dir.display(), found + imported, tip.point));
+    lines.join("\n")
 }

@@ -15,6 +15,8 @@ const PROGRESS: u32 = 10;
 pub(super) async fn run(insight: Insight) {
     let mut last = "";
     let mut looks = 0;
+    // A node that has just begun has nothing to tell yet.
+    tokio::time::sleep(LOOK).await;
     while let Some(status) = insight.status().await {
         looks += 1;
         let is_syncing = matches!(status.state, State::Syncing { .. });
@@ -36,6 +38,7 @@ fn tell(status: &Status) {
             let left = left_s.map_or(String::new(), |left| format!(", about {left} s left"));
             tracing::info!(height, "{name}: {percent:.1} %{left}");
         }
+        State::NoUpstreams if status.upstreams.of == 0 => tracing::info!(height, "{name}: {reason}"),
         State::NoUpstreams | State::Stalled | State::Failed => {
             tracing::warn!(height, "{name}: {reason}; {hint}");
         }
