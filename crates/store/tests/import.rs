@@ -182,6 +182,30 @@ fn missing_files_are_told_apart() {
 }
 
 #[test]
+fn an_import_goes_on_where_secondary_files_are_missing_or_wrong() {
+    let world = World::new(15);
+    let damage: [&dyn Fn(&memory::Files, &str); 2] =
+        [&|files, name| files.remove(name).expect("removes"), &|files, name| {
+            assert!(files.edit(name, |bytes| bytes.fill(0xff)))
+        }];
+    for damage in damage {
+        for missing in [vec![1], vec![2], vec![1, 2], vec![0, 1, 2, 3]] {
+            let whole = directory(&world.trunk);
+            missing.iter().for_each(|number| damage(&whole, &format!("{number:05}.secondary")));
+            for before in 5..12 {
+                let data = memory::Files::new(1);
+                let first = directory(&world.trunk[..before]);
+                import_into(&world, &first, &data, &links()).expect("imports");
+                let report = import_into(&world, &whole, &data, &links());
+                let report = report.unwrap_or_else(|error| panic!("{before} without {missing:?}: {error}"));
+                assert_eq!(report.found, before as u64);
+                check_kept(&world, &data, &report, 15);
+            }
+        }
+    }
+}
+
+#[test]
 fn a_wrong_directory_is_refused_and_nothing_is_changed() {
     let world = World::new(11);
     let data = memory::Files::new(1);

@@ -120,7 +120,7 @@ pub fn import<S: Files, F: Files>(
     progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Report, Error> {
     let chunks = Source::open(source)?;
-    let start = chunks.find(&store.tip())?;
+    let start = chunks.find(&store.tip(), format)?;
     let total_bytes = chunks.bytes_from(start.chunk)?;
     let report = Report {
         found: store.settled(),

@@ -1,9 +1,9 @@
 //! An `immutable` directory as it lies there: which chunks it has, and where to go on.
 
-use chain::{Point, Tip};
+use chain::{Format, Hash, Point, Slot, Tip};
 
 use super::SECONDARY_BYTES;
-use super::chunk::Entry;
+use super::chunk::{self, Entry};
 use super::import::Error;
 use crate::files::{self, Access, File as _, Files};
 
@@ -49,7 +49,7 @@ impl<'a, S: Files> Source<'a, S> {
     }
 
     /// The chunk that holds the block after `tip`.
-    pub(crate) fn find(&self, tip: &Tip) -> Result<Start, Error> {
+    pub(crate) fn find(&self, tip: &Tip, format: &Format) -> Result<Start, Error> {
         let Point::Block(slot, id) = tip.point else { return Ok(Start { chunk: 0, skip: 0 }) };
         // The last entry of a chunk tells its youngest slot. That of a lone boundary block tells an epoch,
         // which is far lower; so the chunk before the first that reaches the slot is looked at as well.
@@ -66,7 +66,50 @@ impl<'a, S: Files> Source<'a, S> {
                 return Ok(Start { chunk, skip: at + 1 });
             }
         }
-        Err(Error::TipMissing { dir: self.files.show(""), tip: tip.point })
+        self.search(slot, id, format)
+    }
+
+    /// The same from the chunk files alone, where secondary files are missing or wrong.
+    fn search(&self, slot: Slot, id: Hash, format: &Format) -> Result<Start, Error> {
+        // The first chunk that begins after the slot. An import stops at a chunk that does not begin with a
+        // block: what the store holds lies before.
+        let (mut low, mut high) = (0, self.end);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match self.first_slot(middle, format)? {
+                Some(first) if first <= slot => low = middle + 1,
+                Some(_) | None => high = middle,
+            }
+        }
+        if let Some(chunk) = low.checked_sub(1) {
+            let blocks = chunk::read(self.files, format, chunk, 0)?.blocks;
+            if let Some(at) = blocks.iter().position(|found| found.block.header.id == id) {
+                return Ok(Start { chunk, skip: at + 1 });
+            }
+        }
+        Err(Error::TipMissing { dir: self.files.show(""), tip: Point::Block(slot, id) })
+    }
+
+    /// The slot of the first block from a chunk on; `None` where there is none, or none that can be read.
+    fn first_slot(&self, chunk: u32, format: &Format) -> Result<Option<Slot>, Error> {
+        for chunk in chunk..self.end {
+            let path = format!("{chunk:05}.chunk");
+            let failed = |source| Error::Io { path: self.files.show(&path), source };
+            let file = self.files.open(&path, Access::Read).map_err(failed)?;
+            let most = format.max_block_bytes() as u64;
+            let len = file.len().map_err(failed)?.min(most);
+            if len == 0 {
+                continue;
+            }
+            let mut bytes = vec![0; usize::try_from(len).expect("at most a block")];
+            file.read_at(0, &mut bytes).map_err(failed)?;
+            let mut decoder = minicbor::Decoder::new(&bytes);
+            let is_item = decoder.skip().is_ok();
+            bytes.truncate(decoder.position());
+            let block = is_item.then(|| format.block(&bytes.into()).ok()).flatten();
+            return Ok(block.map(|block| block.header.slot));
+        }
+        Ok(None)
     }
 
     /// The entries of a chunk's secondary file; `None` if there is no such file or it cannot be one.
