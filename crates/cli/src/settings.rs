@@ -5,6 +5,9 @@
 use std::path::{Path, PathBuf};
 
 use anabranch::config::{AdminAddress, Config, LogFormat};
+use anabranch::devnet::NETWORK_FILE;
+use anabranch::network::Network;
+use anabranch::store::{self, files::disk};
 
 use crate::args::{self, Args, Command, ConfigCommand, Db, Place, Tx};
 use crate::exit::{Failure, Kind};
@@ -54,7 +57,7 @@ pub(crate) fn data_dir(config: &Config) -> Result<PathBuf, Failure> {
         return Ok(dir.clone());
     }
     let network = network(config)?;
-    let name = Path::new(network).file_stem().unwrap_or(network.as_ref());
+    let name = Path::new(&network).file_stem().unwrap_or(network.as_ref());
     let home = |key: &str| std::env::var_os(key).filter(|value| !value.is_empty()).map(PathBuf::from);
     let base = home("XDG_DATA_HOME").or_else(|| home("HOME").map(|home| home.join(".local/share")));
     base.map(|base| base.join("anabranch").join(name)).ok_or_else(|| {
@@ -63,15 +66,28 @@ pub(crate) fn data_dir(config: &Config) -> Result<PathBuf, Failure> {
     })
 }
 
-/// The network's name.
+/// The network's name or file: the one configured, or else that of the chain in the data directory.
 ///
 /// # Errors
-/// When none is configured.
-pub(crate) fn network(config: &Config) -> Result<&str, Failure> {
-    config.network.as_deref().ok_or_else(|| {
+/// When none is configured and the directory does not tell.
+pub(crate) fn network(config: &Config) -> Result<String, Failure> {
+    let held = || held_network(config.data_dir.as_deref()?);
+    config.network.clone().or_else(held).ok_or_else(|| {
         Failure::new(Kind::Config, "no network is configured")
             .hint("give --network mainnet, preprod, preview or the path of a network file")
     })
+}
+
+/// Which chain a data directory holds, where it says enough to find the network again.
+fn held_network(dir: &Path) -> Option<String> {
+    let file = dir.join(NETWORK_FILE);
+    if file.is_file() {
+        return Some(file.display().to_string());
+    }
+    let held = store::identity(&disk::Files::new(dir)).ok()??;
+    Network::find(&held.network)
+        .is_ok_and(|network| u64::from(network.magic) == held.magic)
+        .then_some(held.network)
 }
 
 /// Where the admin API of this configuration's node is.

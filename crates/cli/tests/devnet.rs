@@ -306,4 +306,16 @@ fn output_that_nobody_reads_any_more_is_no_failure() {
     drop(child.stdout.take());
     let finished = child.wait_with_output().expect("it ends");
     assert_eq!(finished.status.code(), Some(0), "{}", String::from_utf8_lossy(&finished.stderr));
+
+#[test]
+fn a_directory_knows_its_network() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let chain = dir.path().join("chain");
+    let (mut devnet, _) = devnet(&chain);
+    devnet.until("block");
+    devnet.interrupt();
+    devnet.wait().expect_code(0);
+    let verified = run(&["db", "verify", "--data-dir", text(&chain), "--json"]).expect_code(0).json();
+    assert_eq!(verified["blocks"], verified["settled"]);
+    assert!(number(&verified["blocks"]) > 0);
 }

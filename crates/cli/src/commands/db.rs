@@ -34,7 +34,7 @@ pub(super) fn run(db: &Db, config: &Config, output: Output) -> Result<(), Failur
 /// Opens a directory that must hold a chain already.
 fn open(config: &Config, scan: Scan) -> Result<(Network, Store, Recovered), Failure> {
     let network =
-        Network::find(settings::network(config)?).map_err(|error| Failure::new(Kind::Config, error))?;
+        Network::find(&settings::network(config)?).map_err(|error| Failure::new(Kind::Config, error))?;
     let dir = settings::data_dir(config)?;
     let files = disk::Files::new(&dir);
     let known = store::identity(&files).map_err(|error| serve::store(&error))?;

@@ -11,7 +11,7 @@ use crate::{settings, shutdown};
 
 pub(super) async fn run(config: Config, output: Output) -> Result<(), Failure> {
     let network =
-        Network::find(settings::network(&config)?).map_err(|error| Failure::new(Kind::Config, error))?;
+        Network::find(&settings::network(&config)?).map_err(|error| Failure::new(Kind::Config, error))?;
     let data_dir = settings::data_dir(&config)?;
     if config.upstream.addresses.is_empty() && config.downstream.listen.is_empty() {
         return Err(Failure::new(
