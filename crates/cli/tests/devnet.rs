@@ -306,6 +306,7 @@ fn output_that_nobody_reads_any_more_is_no_failure() {
     drop(child.stdout.take());
     let finished = child.wait_with_output().expect("it ends");
     assert_eq!(finished.status.code(), Some(0), "{}", String::from_utf8_lossy(&finished.stderr));
+}
 
 #[test]
 fn a_directory_knows_its_network() {
