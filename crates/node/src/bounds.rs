@@ -33,6 +33,11 @@ impl Bounds {
         Self { depth: config.depth(), upstreams: u64::from(config.upstreams()), block_bytes }
     }
 
+    /// k: how many blocks are kept volatile.
+    pub(crate) fn depth(&self) -> u64 {
+        self.depth
+    }
+
     /// How many headers of one chain are taken above the irreversible tip.
     pub(crate) fn headers_ahead(&self) -> u64 {
         self.depth + HEADERS_AHEAD

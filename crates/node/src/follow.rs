@@ -1,14 +1,14 @@
 //! Following upstreams: dial, find the intersection, take headers, follow roll-backs, part.
 //!
-//! An upstream is *following* when its chain is above our irreversible tip and *trailing* when it is still
-//! behind: then its headers are only compared, until one of them is our irreversible tip. Points are offered
-//! newest first and ours include the irreversible tip, so an intersection below it means that the upstream
-//! does not have it: it is behind when its stated tip is not higher, and in conflict with us when it is.
+//! An upstream is *followed* while its chain goes through our irreversible tip, and *trails* while it does not:
+//! then its headers are only compared, until one of them is our irreversible tip. It may be behind, perhaps on
+//! a short fork that it will leave; so it is in *conflict* with us only when its chain is k blocks higher than
+//! our irreversible tip and does not go through it.
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use chain::{Header, Point, Tip};
+use chain::{Header, Height, Point, Tip};
 use link::Time;
 use rand::RngExt;
 
@@ -46,7 +46,7 @@ impl Node {
             Event::Intersected { point, tip } => self.on_intersected(now, id, point, tip, out),
             Event::NotIntersected { .. } => Err(Cause::NoIntersection),
             Event::Forward { wire, tip } => self.on_forward(now, id, wire, tip, out),
-            Event::Backward { point, tip } => self.on_backward(id, point, tip, out),
+            Event::Backward { point, tip } => self.on_backward(now, id, point, tip),
             Event::Waiting => Ok(()),
             Event::BatchStarted => Ok(()),
             Event::Block { raw } => self.on_block(now, id, raw, out),
@@ -114,7 +114,7 @@ impl Node {
             return Err(Violation::IntersectionUnknown { at: point }.into());
         };
         let has_irreversible = offered[..index].iter().all(|offer| *offer != irreversible.point);
-        if !has_irreversible && tip.height > irreversible.height {
+        if !has_irreversible && self.is_conflict(irreversible.height, tip.height) {
             return Err(self.conflict(id, point, out));
         }
         if self.tree.state(&point).is_some() {
@@ -165,6 +165,7 @@ impl Node {
         out: &mut Vec<Output>,
     ) -> Result<(), Cause> {
         let irreversible = self.tree.root().tip;
+        let is_conflict = self.is_conflict(irreversible.height, header.height);
         let upstream = self.upstream_mut(id);
         let Phase::Trailing { last, asked } = &mut upstream.phase else {
             unreachable!("only called when trailing")
@@ -172,7 +173,7 @@ impl Node {
         if header.point() == irreversible.point {
             let fragment = Fragment { asked: *asked, ..Fragment::new(header.point()) };
             self.begin_following(now, id, fragment);
-        } else if header.height > irreversible.height {
+        } else if is_conflict {
             return Err(self.conflict(id, header.point(), out));
         } else {
             *last = header.point();
@@ -233,13 +234,7 @@ impl Node {
         Ok(())
     }
 
-    fn on_backward(
-        &mut self,
-        id: UpstreamId,
-        to: Point,
-        tip: Tip,
-        out: &mut Vec<Output>,
-    ) -> Result<(), Cause> {
+    fn on_backward(&mut self, now: Time, id: UpstreamId, to: Point, tip: Tip) -> Result<(), Cause> {
         let irreversible = self.tree.root().tip.point;
         let known = self.tree.state(&to).is_some();
         let upstream = self.upstream_mut(id);
@@ -256,7 +251,9 @@ impl Node {
                         return Err(Violation::RollBackUnknown { to }.into());
                     }
                     if !known {
-                        return Err(self.conflict(id, to, out));
+                        let asked = fragment.asked;
+                        self.begin_trailing(now, id, to, asked);
+                        return Ok(());
                     }
                     fragment.roll_back(to);
                 }
@@ -276,6 +273,19 @@ impl Node {
         self.bodies.on_rtt(now.mono, id, rtt);
         self.upstream_mut(id).rtt = Some(rtt);
         Ok(())
+    }
+
+    /// Whether a chain of that height, which does not go through our irreversible block, is another for good.
+    pub(crate) fn is_conflict(&self, irreversible: Height, height: Height) -> bool {
+        height.0 >= irreversible.0.saturating_add(self.bounds.depth())
+    }
+
+    /// An upstream's chain does not go through our irreversible tip, for now. It has nothing that is wanted, but
+    /// may still owe what it was asked for.
+    pub(crate) fn begin_trailing(&mut self, now: Time, id: UpstreamId, last: Point, asked: u32) {
+        self.bodies.has(now.mono, id, None);
+        self.upstream_mut(id).enter(now.mono, Phase::Trailing { last, asked });
+        self.moved(id);
     }
 
     /// Tells the operator that an upstream's chain conflicts with ours.

@@ -2,7 +2,7 @@
 
 use chain::format::{Counts, Reason};
 use chain::tree::Refusal;
-use chain::{Hash, Point};
+use chain::{Hash, Height, Point};
 use consensus::Consensus;
 use link::Time;
 
@@ -135,16 +135,15 @@ impl Node {
             if self.tree.state(&fragment.at).is_some() {
                 continue;
             }
-            let (last, asked) = (fragment.at, fragment.asked);
-            let is_dropped = last.hash().is_some_and(|at| dropped.contains(&at));
-            if !is_dropped && fragment.unverified.is_empty() {
-                // It has nothing that is wanted, but may still owe what it was asked for.
-                self.bodies.has(now.mono, id, None);
-                self.upstreams[index].enter(now.mono, Phase::Trailing { last, asked });
-                self.moved(id);
-            } else {
+            let (last, asked) = (fragment.last(), fragment.asked);
+            let stated = self.upstreams[index].tip.map_or(Height(0), |tip| tip.height);
+            let is_behind =
+                fragment.unverified.is_empty() && last.hash().is_none_or(|at| !dropped.contains(&at));
+            if !is_behind && self.is_conflict(self.tree.root().tip.height, stated) {
                 let cause = self.conflict(id, last, out);
                 self.disconnect(now, id, cause, out);
+            } else {
+                self.begin_trailing(now, id, last, asked);
             }
         }
         if let Consensus::Depth(depth) = &mut self.consensus {

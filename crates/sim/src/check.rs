@@ -7,7 +7,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use chain::{Format, Hash, Header, Point, Position, State, Tip, View};
-use node::{Status, status};
+use node::violation::Cause;
+use node::{Status, UpstreamId, status};
 use store::Recovered;
 
 /// What was found broken.
@@ -38,6 +39,14 @@ pub enum Broken {
     Dishonest {
         /// Which.
         id: Hash,
+    },
+    /// A server that keeps to the rules was let go as a liar.
+    #[error("{id} keeps to the rules and was let go: {cause}")]
+    Slandered {
+        /// Which.
+        id: UpstreamId,
+        /// What it was charged with.
+        cause: Box<Cause>,
     },
     /// What readers were shown did not come back after a power cut.
     #[error("lost in a power cut: {what}")]
@@ -147,6 +156,22 @@ impl Checker {
             }
         }
         Ok(())
+    }
+
+    /// The node lets a server go that keeps to the rules.
+    pub(crate) fn on_honest_let_go(&self, id: UpstreamId, cause: &Cause) -> Result<(), Broken> {
+        match cause {
+            Cause::Violation(_) | Cause::Conflict | Cause::NoIntersection | Cause::Crowded => {
+                Err(Broken::Slandered { id, cause: Box::new(cause.clone()) })
+            }
+            // Its line may be slow, it may have rolled back, and the node may have failed.
+            Cause::Closed(_)
+            | Cause::Lost(_)
+            | Cause::Unreachable(_)
+            | Cause::Stalled
+            | Cause::NoBlocks
+            | Cause::Failed => Ok(()),
+        }
     }
 
     /// The node's books after a step.

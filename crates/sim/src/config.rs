@@ -53,6 +53,8 @@ pub enum Behaviour {
     Restarting,
     /// By the rules, but it hears of blocks late: it is behind what is irreversible for the others.
     Lagging,
+    /// By the rules, over a line that is hardly wide enough for the chain.
+    Slow,
     /// By the rules, until it says nothing more though its connections stay.
     Silent,
     /// It forges a longer chain of well-formed headers from some block on.
@@ -67,7 +69,7 @@ impl Behaviour {
     /// Whether it serves the honest chain in the end.
     pub fn is_honest(self) -> bool {
         match self {
-            Self::Honest | Self::Flaky | Self::Restarting | Self::Lagging => true,
+            Self::Honest | Self::Flaky | Self::Restarting | Self::Lagging | Self::Slow => true,
             Self::Silent | Self::Forger | Self::BadSignature | Self::BadBody => false,
         }
     }
@@ -90,6 +92,8 @@ pub enum Sabotage {
     ForgetsTheLog,
     /// The node shows readers a view with a block left out.
     LeavesOutABlock,
+    /// The node takes every header's checks for failed now and then.
+    DistrustsAtRandom,
     /// Something that is not from the seed decides.
     Unseeded,
 }
@@ -101,7 +105,8 @@ impl Config {
         let liars = rng.random_range(0..=2_u32);
         let honest = liars + 1 + rng.random_range(0..=2_u32);
         let all = [Behaviour::Silent, Behaviour::Forger, Behaviour::BadSignature, Behaviour::BadBody];
-        let sound = [Behaviour::Honest, Behaviour::Flaky, Behaviour::Restarting, Behaviour::Lagging];
+        let sound =
+            [Behaviour::Honest, Behaviour::Flaky, Behaviour::Restarting, Behaviour::Lagging, Behaviour::Slow];
         let mut servers: Vec<Behaviour> = (0..liars).map(|_| all[rng.random_range(0..all.len())]).collect();
         // One at least that is there when the others are not.
         servers.push(Behaviour::Honest);

@@ -13,6 +13,9 @@ use chain::{Block, Format, Hash, Point, Slot, State};
 const NAME: &str = "sim";
 const MAGIC: u32 = 4_242;
 
+/// The largest transaction: some blocks are small, some fill a slow line for a second.
+const MAX_TX: u64 = 4_096;
+
 /// When the world begins: slot 0 of the chain.
 pub(crate) const EPOCH: Duration = Duration::from_secs(1_000_000);
 
@@ -38,7 +41,7 @@ impl Forge {
         let state = self.state(parent.hash());
         let Detail::Native(detail) = &state.detail else { unreachable!("the chain is native") };
         let mut builder = Builder::start(&self.params, &state.tip, detail, slot);
-        let tx = [salt.to_be_bytes().as_slice(), &[0; 100]].concat();
+        let tx = [salt.to_be_bytes().to_vec(), vec![0; (salt % MAX_TX) as usize]].concat();
         builder.add(Bytes::from(tx)).expect("a block has room for one");
         let block = builder.finish(&self.key);
         self.note(&block);

@@ -169,6 +169,11 @@ impl World {
             Output::Disconnect { id, closing } => {
                 self.note(&format!("{id} let go: {}", closing.cause));
                 self.hang_up(id);
+                // A node that trusts anyone takes honest servers for liars, which is not what is tested then.
+                let trusts_anyone = self.config.sabotage == Some(Sabotage::TrustsAnyone);
+                if self.servers[id.0 as usize].behaviour.is_honest() && !trusts_anyone {
+                    self.checker.on_honest_let_go(id, &closing.cause)?;
+                }
                 let of_it =
                     |input: &node::Input| matches!(input, node::Input::Upstream { id: of, .. } if *of == id);
                 self.happenings.retain(|next| !matches!(next, Happening::Input(input) if of_it(input)));
@@ -186,6 +191,9 @@ impl World {
     fn verify(&mut self, ticket: Ticket, checks: &chain::Checks) {
         let result = match self.config.sabotage {
             Some(Sabotage::SkipsChecks) => Ok(chain::Counts::default()),
+            Some(Sabotage::DistrustsAtRandom) if ticket.0.is_multiple_of(50) => {
+                Err(chain::Reason::Native(chain::native::Reason::Signature))
+            }
             Some(Sabotage::LosesAnswers) if ticket.0.is_multiple_of(50) => return,
             _ => checks.run(),
         };

@@ -94,6 +94,7 @@ impl Server {
             | Behaviour::Flaky
             | Behaviour::Restarting
             | Behaviour::Lagging
+            | Behaviour::Slow
             | Behaviour::Silent
             | Behaviour::Forger
             | Behaviour::BadSignature => view,

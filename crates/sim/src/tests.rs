@@ -155,6 +155,12 @@ fn the_checker_of_the_end_sees_answers_lost() {
 }
 
 #[test]
+fn the_checker_of_slander_sees_an_honest_server_charged() {
+    let config = Config { sabotage: Some(Sabotage::DistrustsAtRandom), ..short(8) };
+    assert!(matches!(broken(&config), Broken::Slandered { .. }));
+}
+
+#[test]
 fn the_checker_of_memory_sees_too_much_kept() {
     let config = Config { sabotage: Some(Sabotage::KeepsTooMuch), ..Config::peaceful(7) };
     let broken = broken(&config);

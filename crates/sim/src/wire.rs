@@ -12,6 +12,7 @@ use ouroboros::upstream;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
+use crate::config::Behaviour;
 use crate::host::Happening;
 use crate::pipe::Pipe;
 use crate::world::{Event, World};
@@ -21,6 +22,9 @@ const BUDGET: usize = 64 << 10;
 
 /// A machine waits with more when what it sent takes longer than this to arrive: a socket's buffer.
 const BACKLOG: Duration = Duration::from_millis(200);
+
+/// What goes through a slow server's line: some blocks of 2 KB in a few slots.
+const SLOW_BYTES_PER_S: u64 = 3_000;
 
 /// Names a connection for ever.
 pub(crate) type ConnectionId = u64;
@@ -49,7 +53,10 @@ impl World {
             self.happen(Happening::Input(node::Input::ConnectFailed { id, error }));
             return;
         }
-        let (now, link) = (self.schedule.now(), self.config.link);
+        let (now, mut link) = (self.schedule.now(), self.config.link);
+        if self.servers[id.0 as usize].behaviour == Behaviour::Slow {
+            link.bytes_per_s = SLOW_BYTES_PER_S;
+        }
         let magic = self.forge.format.magic();
         let ours =
             upstream::State::new(&upstream::Config::new(magic), now, ChaCha8Rng::from_rng(&mut self.rng));

@@ -172,6 +172,7 @@ impl World {
                 }
                 Behaviour::Honest
                 | Behaviour::Lagging
+                | Behaviour::Slow
                 | Behaviour::Forger
                 | Behaviour::BadSignature
                 | Behaviour::BadBody => {}
@@ -324,6 +325,7 @@ impl World {
             | Behaviour::Flaky
             | Behaviour::Restarting
             | Behaviour::Lagging
+            | Behaviour::Slow
             | Behaviour::Silent
             | Behaviour::Forger
             | Behaviour::BadSignature

@@ -146,6 +146,23 @@ fn takes_what_a_slow_upstream_still_owes_when_the_irreversible_tip_passes_it() {
 }
 
 #[test]
+fn bears_with_an_upstream_that_is_late_and_on_a_short_fork() {
+    let mut forge = Forge::new();
+    let chain = forge.chain(&[], 0, 10, "a");
+    let fork = forge.chain(&chain, 8, 3, "b");
+    let longer = forge.chain(&chain, 10, 10, "a");
+    let mut rig = Rig::new(follow(&forge, K, 1, 2), vec![chain, fork]);
+    rig.servers[0].switch(longer.clone());
+    rig.settle();
+    let status = rig.node.status(rig.now());
+    assert_eq!((rig.log.len(), status.upstreams[1].phase), (16, "trailing"));
+    rig.servers[1].switch(longer.clone());
+    rig.settle();
+    assert_eq!(rig.node.status(rig.now()).upstreams[1].at, Some(end(&longer)));
+    assert_eq!(causes(&rig), []);
+}
+
+#[test]
 fn tells_of_a_conflict_when_a_trailing_upstream_passes_the_irreversible_height_elsewhere() {
     let mut forge = Forge::new();
     let chain = forge.chain(&[], 0, 40, "a");
