@@ -114,6 +114,7 @@ impl Connection {
             }
             let deadline = self.machine.next_deadline().unwrap_or(Duration::MAX);
             let ready = tokio::select! {
+                biased;
                 ready = self.stream.ready(interest) => Some(ready),
                 () = tokio::time::sleep_until(self.clock.instant(deadline)) => None,
             };
@@ -122,8 +123,10 @@ impl Connection {
                 Some(Ok(_)) => Ok(()),
                 Some(Err(error)) => Err(error),
                 None => {
+                    // What has come counts as come, also where nobody had the time to read it.
+                    let received = self.receive();
                     self.machine.handle(self.clock.now(), Input::Tick, &mut self.events);
-                    Ok(())
+                    received
                 }
             };
             if let Err(error) = done

@@ -11,6 +11,7 @@ mod parts;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chain::View;
 use tokio::sync::watch;
@@ -26,7 +27,10 @@ use crate::config::{AdminAddress, Config};
 use crate::network::Network;
 use crate::{admin, downstream, engine};
 
-/// Why a node does not start.
+/// How long the admin API may take to finish what it was asked.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
+
+/// Why a node does not start, or did not end well.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The configuration makes no sense.
@@ -54,6 +58,12 @@ pub enum Error {
     /// What the node is there for cannot be.
     #[error(transparent)]
     Role(#[from] node::config::Invalid),
+    /// It ran, and then a write failed.
+    #[error("the node had failed: {error}")]
+    Failed {
+        /// The system's word.
+        error: String,
+    },
     /// The system gave no thread, no randomness or no limit.
     #[error("cannot start: {0}")]
     System(#[from] std::io::Error),
@@ -159,7 +169,10 @@ impl Running {
     }
 
     /// Waits until the node shall stop, then stops it gracefully.
-    pub async fn stopped(mut self) {
+    ///
+    /// # Errors
+    /// When the node had failed before.
+    pub async fn stopped(mut self) -> Result<(), Error> {
         tokio::select! {
             () = self.stop.cancelled() => {}
             ended = self.engine.ended() => {
@@ -170,8 +183,12 @@ impl Running {
         if let Some(server) = self.server {
             server.drain().await;
         }
+        let report = self.insight.engine.report().await;
         self.engine.stop().await.expect("the engine panicked, and has said why");
-        // It serves operators only: how its last answer went changes nothing.
-        let _ = self.api.stop().await;
+        self.api.stop_within(LAST_ANSWERS).await;
+        match report.map(|report| report.node.state) {
+            Some(node::status::State::Failed { error }) => Err(Error::Failed { error }),
+            _ => Ok(()),
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! A task and its owner.
 
+use std::time::Duration;
+
 use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -29,5 +31,13 @@ impl<T: Send + 'static> Owned<T> {
     pub(crate) async fn stop(self) -> Result<T, JoinError> {
         drop(self.stop);
         self.task.await
+    }
+
+    /// Tells it to end, and ends it after this time if it has not.
+    pub(crate) async fn stop_within(mut self, time: Duration) {
+        drop(self.stop);
+        if tokio::time::timeout(time, &mut self.task).await.is_err() {
+            self.task.abort();
+        }
     }
 }

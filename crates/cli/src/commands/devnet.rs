@@ -44,7 +44,7 @@ pub(super) async fn run(args: &args::Devnet, mut config: Config, output: Output)
     }
     let shown = show_blocks(&running, stop.clone(), !args.no_made_up, output).await;
     stop.cancel();
-    running.stopped().await;
+    running.stopped().await.map_err(serve::in_the_way)?;
     shown?;
     output.line(&json!({ "event": "stopped" }), || "stopped".into())?;
     Ok(())

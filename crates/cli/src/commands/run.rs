@@ -23,8 +23,9 @@ pub(super) async fn run(config: Config, output: Output) -> Result<(), Failure> {
     let running = serve::start(config, network, data_dir, Role::Follow, output).await?;
     shutdown::watch(running.stop_token())?;
     let reporting = tokio::spawn(report::run(running.insight().clone()));
-    running.stopped().await;
+    let ended = running.stopped().await;
     reporting.abort();
+    ended.map_err(serve::in_the_way)?;
     output.line(&serde_json::json!({ "event": "stopped" }), || "stopped".into())?;
     Ok(())
 }

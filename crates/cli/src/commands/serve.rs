@@ -85,6 +85,8 @@ pub(super) fn in_the_way(error: runtime::Error) -> Failure {
         runtime::Error::Admin { .. } => Failure::new(Kind::Network, error).hint(
             "give another --admin: a loopback address, or the path of a Unix socket (100 bytes at most)",
         ),
+        runtime::Error::Failed { .. } => Failure::new(Kind::Failed, error)
+            .hint("free or replace the disk, then start again; nothing acknowledged is lost"),
         runtime::Error::System(_) => Failure::new(Kind::Failed, error),
     }
 }
