@@ -184,11 +184,13 @@ fn missing_files_are_told_apart() {
 #[test]
 fn an_import_goes_on_where_secondary_files_are_missing_or_wrong() {
     let world = World::new(15);
-    let damage: [&dyn Fn(&memory::Files, &str); 2] =
-        [&|files, name| files.remove(name).expect("removes"), &|files, name| {
-            assert!(files.edit(name, |bytes| bytes.fill(0xff)))
-        }];
-    for damage in damage {
+    let remove = |files: &memory::Files, name: &str| files.remove(name).expect("removes");
+    let spoil = |files: &memory::Files, name: &str| assert!(files.edit(name, |bytes| bytes.fill(0xff)));
+    for is_removed in [true, false] {
+        let damage = |files: &memory::Files, name: &str| match is_removed {
+            true => remove(files, name),
+            false => spoil(files, name),
+        };
         for missing in [vec![1], vec![2], vec![1, 2], vec![0, 1, 2, 3]] {
             let whole = directory(&world.trunk);
             missing.iter().for_each(|number| damage(&whole, &format!("{number:05}.secondary")));
