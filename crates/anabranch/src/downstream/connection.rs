@@ -97,7 +97,8 @@ impl<F: Files> Future for Connection<F> {
             let mut seen = place.lock();
             let view = shared.newest(scratch.view.take());
             let now = shared.clock.now();
-            let mut turn = Turn { shared, place, socket, seen: &mut seen, scratch, view: &view, now };
+            let mut turn =
+                Turn { shared, place, socket, seen: &mut seen, scratch, view: &view, now, asked: false };
             let ended = turn.run(cx);
             if ended.is_pending() {
                 turn.settle(cx);
@@ -133,6 +134,8 @@ struct Turn<'a, F: Files> {
     scratch: &'a mut Scratch,
     view: &'a Arc<View>,
     now: Time,
+    /// A question was asked: whoever answers it does not know yet whom to wake.
+    asked: bool,
 }
 
 impl<F: Files> Turn<'_, F> {
@@ -142,17 +145,22 @@ impl<F: Files> Turn<'_, F> {
             return Poll::Ready(why);
         }
         for _ in 0..ROUNDS {
-            let mut moved = self.answers(cx);
-            if self.socket.ending.is_none() {
+            let mut more = self.answers(cx);
+            while self.socket.ending.is_none() {
                 match self.read(cx) {
                     Poll::Ready(Ok(0)) => return Poll::Ready(Ended::Closed),
-                    Poll::Ready(Ok(_)) => moved = true,
+                    // A full buffer means that there is more to read; it has its turn after what is to be sent.
+                    Poll::Ready(Ok(got)) if got == self.scratch.read.len() => {
+                        more = true;
+                        break;
+                    }
+                    Poll::Ready(Ok(_)) => {}
                     Poll::Ready(Err(error)) => return Poll::Ready(Ended::Broken { kind: error.kind() }),
-                    Poll::Pending => {}
+                    Poll::Pending => break,
                 }
             }
             match self.write(cx) {
-                Ok(wrote) => moved |= wrote,
+                Ok(has_more) => more |= has_more,
                 Err(error) => return Poll::Ready(Ended::Broken { kind: error.kind() }),
             }
             let is_sent = self.socket.unsent.is_empty();
@@ -162,7 +170,8 @@ impl<F: Files> Turn<'_, F> {
             if self.socket.draining && is_sent && self.seen.client.is_quiet() {
                 return Poll::Ready(Ended::Drained);
             }
-            if !moved {
+            more |= std::mem::take(&mut self.asked);
+            if !more {
                 return Poll::Pending;
             }
         }
@@ -227,33 +236,25 @@ impl<F: Files> Turn<'_, F> {
         Poll::Ready(Ok(got))
     }
 
-    /// Writes what is to be sent, as far as the socket takes it; says whether that was anything.
+    /// Writes what is to be sent, as far as the socket takes it; says whether there may be more.
     fn write(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
-        let mut wrote = false;
         if !self.socket.unsent.is_empty() {
-            wrote = self.write_unsent(cx)?;
+            self.write_unsent(cx)?;
             if !self.socket.unsent.is_empty() {
-                return Ok(wrote);
+                return Ok(false);
             }
         }
-        // Once more for what the log had at hand.
-        for _ in 0..2 {
-            self.scratch.write.clear();
-            let budget = self.socket.write_bytes;
-            let (buffer, outputs) = (&mut self.scratch.write, &mut self.scratch.outputs);
-            let more = self.seen.client.transmit(self.now, self.view, budget, buffer, outputs);
-            let asked = !outputs.is_empty();
-            if !self.scratch.write.is_empty() {
-                self.write_fresh(cx)?;
-                wrote = true;
-            }
-            self.perform();
-            wrote |= more;
-            if !asked || !self.socket.unsent.is_empty() {
-                break;
-            }
+        self.scratch.write.clear();
+        let (budget, buffer, outputs) =
+            (self.socket.write_bytes, &mut self.scratch.write, &mut self.scratch.outputs);
+        let mut more = self.seen.client.transmit(self.now, self.view, budget, buffer, outputs);
+        if !self.scratch.write.is_empty() {
+            self.write_fresh(cx)?;
         }
-        Ok(wrote)
+        // What was asked may be at hand.
+        more |= !self.scratch.outputs.is_empty();
+        self.perform();
+        Ok(more && self.socket.unsent.is_empty())
     }
 
     /// Writes what the machine just said; keeps what the socket does not take.
@@ -280,8 +281,8 @@ impl<F: Files> Turn<'_, F> {
         Ok(())
     }
 
-    /// Writes what the socket did not take before; says whether it takes any now.
-    fn write_unsent(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+    /// Writes what the socket did not take before.
+    fn write_unsent(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         let socket = &mut *self.socket;
         let before = socket.gone;
         while socket.gone < socket.unsent.len() {
@@ -301,7 +302,7 @@ impl<F: Files> Turn<'_, F> {
             socket.gone = 0;
             self.seen.blocked = None;
         }
-        Ok(wrote > 0)
+        Ok(())
     }
 
     fn tell(&mut self, input: Input<'_>) {
@@ -373,6 +374,7 @@ impl<F: Files> Turn<'_, F> {
     fn await_answer(&mut self, slot: usize, answer: tokio::task::JoinHandle<Answer>) {
         assert!(self.socket.jobs[slot].is_none(), "the machine asks one question at a time");
         self.socket.jobs[slot] = Some(AbortOnDropHandle::new(answer));
+        self.asked = true;
     }
 
     /// Leaves everything so that whatever comes next wakes the task.

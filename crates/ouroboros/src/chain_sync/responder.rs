@@ -234,6 +234,14 @@ impl Responder {
         if is_there { Ok(()) } else { Err(Reason::Lost) }
     }
 
+    /// Asks for the chunk that the next answer needs, so that it is there when there is room to send.
+    pub fn anticipate(&mut self, view: &View) {
+        let is_due = self.pending > 0 && self.turn != Turn::Back && self.phase == Phase::Follow;
+        if is_due && self.chunk.is_none() && matches!(view.next(&self.cursor), Step::Settled(_)) {
+            self.raise(Question::Chunk);
+        }
+    }
+
     /// Appends at most `room` bytes of what is to be said.
     pub fn fill(&mut self, now: Duration, view: &View, room: usize, out: &mut Vec<u8>) -> Result<(), Reason> {
         let start = out.len();

@@ -94,6 +94,7 @@ impl Client {
             self.close(reason, out);
             return;
         }
+        self.chain_sync.anticipate(view);
         self.ask(out);
     }
 
@@ -166,7 +167,7 @@ impl Client {
 
     /// Whether the connection is over.
     pub fn is_over(&self) -> bool {
-        self.phase == Phase::Closed
+        matches!(self.phase, Phase::Closed)
     }
 
     /// Whether the handshake is over and the protocols run.
