@@ -192,14 +192,15 @@ impl Checker {
         if status.head != expected {
             return Err(Broken::Diverged { found: status.head.point, expected: expected.point });
         }
+        self.bound("headers kept in the end", status.headers, 3 * self.depth as usize)?;
+        self.bound("headers being checked in the end", status.verifying, 0)?;
+        self.bound("bodies wanted in the end", status.wanted, 0)?;
         // The first block has height 0.
         let possible = (expected.height.0 + 1).saturating_sub(self.depth);
         if status.settled < possible {
             return Err(Broken::Unsettled { found: status.settled, expected: possible });
         }
-        self.bound("headers kept in the end", status.headers, 3 * self.depth as usize)?;
-        self.bound("headers being checked in the end", status.verifying, 0)?;
-        self.bound("bodies wanted in the end", status.wanted, 0)
+        Ok(())
     }
 
     /// How many blocks became irreversible.

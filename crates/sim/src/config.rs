@@ -88,6 +88,10 @@ pub enum Sabotage {
     LosesAnswers,
     /// The node keeps far more than it was told to.
     KeepsTooMuch,
+    /// The node waits for twice the blocks on top before a block is irreversible.
+    SettlesLate,
+    /// The node shows readers less of the log than before.
+    ShowsLess,
     /// The log is emptied by the power cut.
     ForgetsTheLog,
     /// The node shows readers a view with a block left out.

@@ -91,6 +91,7 @@ impl World {
         let (depth, agree) = match self.config.sabotage {
             Some(Sabotage::TrustsAnyone) => (1, 1),
             Some(Sabotage::KeepsTooMuch) => (self.config.depth * 50, self.config.agree),
+            Some(Sabotage::SettlesLate) => (self.config.depth * 2, self.config.agree),
             _ => (self.config.depth, self.config.agree),
         };
         let depth = NonZeroU64::new(depth).expect("k is not zero");
@@ -262,6 +263,14 @@ impl World {
             view.settled
         ));
         let view = match self.config.sabotage {
+            Some(Sabotage::ShowsLess) if view.epoch.is_multiple_of(20) && view.settled > 0 => {
+                Arc::new(View {
+                    settled: view.settled - 1,
+                    volatile: Arc::new([]),
+                    head: view.irreversible,
+                    ..View::clone(&view)
+                })
+            }
             Some(Sabotage::LeavesOutABlock) if view.volatile.len() > 2 => {
                 let mut entries = view.volatile.to_vec();
                 entries.remove(1);

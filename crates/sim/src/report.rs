@@ -33,6 +33,8 @@ pub struct Report {
 pub struct Failure {
     /// The seed.
     pub seed: u64,
+    /// Whether the world is the one that [`Config::from_seed`] draws from the seed.
+    pub is_drawn: bool,
     /// Which rule: a checker's, or an assertion of the code.
     pub what: What,
     /// The last lines of the trace.
@@ -57,7 +59,14 @@ impl fmt::Display for Failure {
             What::Broken(broken) => writeln!(f, "seed {}: {broken}", self.seed)?,
             What::Panicked(message) => writeln!(f, "seed {}: panicked: {message}", self.seed)?,
         }
-        write!(f, "replay: ANABRANCH_SIM_SEED={} cargo test -p anabranch-sim replays_a_seed", self.seed)
+        match self.is_drawn {
+            true => write!(
+                f,
+                "replay: ANABRANCH_SIM_SEED={} cargo test -p anabranch-sim replays_a_seed",
+                self.seed
+            ),
+            false => write!(f, "replay: the same test again, its world does not change"),
+        }
     }
 }
 
@@ -83,7 +92,8 @@ pub fn run(config: &Config) -> Result<Report, Box<Failure>> {
         Err(panic) => What::Panicked(message(panic.as_ref())),
     };
     let last = world.trace.last().map(str::to_owned).collect();
-    Err(Box::new(Failure { seed: config.seed, what, last }))
+    let is_drawn = *config == Config::from_seed(config.seed);
+    Err(Box::new(Failure { seed: config.seed, is_drawn, what, last }))
 }
 
 fn message(panic: &(dyn std::any::Any + Send)) -> String {

@@ -163,6 +163,17 @@ fn the_checker_of_slander_sees_an_honest_server_charged() {
 #[test]
 fn the_checker_of_memory_sees_too_much_kept() {
     let config = Config { sabotage: Some(Sabotage::KeepsTooMuch), ..Config::peaceful(7) };
-    let broken = broken(&config);
-    assert!(matches!(broken, Broken::Unsettled { .. } | Broken::Unbounded { .. }), "{broken}");
+    assert!(matches!(broken(&config), Broken::Unbounded { .. }));
+}
+
+#[test]
+fn the_checker_of_the_end_sees_blocks_settled_late() {
+    let config = Config { sabotage: Some(Sabotage::SettlesLate), ..Config::peaceful(7) };
+    assert!(matches!(broken(&config), Broken::Unsettled { .. }));
+}
+
+#[test]
+fn the_checker_of_the_irreversible_sees_less_shown_than_before() {
+    let config = Config { sabotage: Some(Sabotage::ShowsLess), ..Config::peaceful(9) };
+    assert!(matches!(broken(&config), Broken::MovedBack { .. }));
 }
