@@ -19,7 +19,7 @@ use crate::violation::Closing;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub u64);
 
-/// One configured upstream: its place in [`Config::upstreams`](crate::Config::upstreams) counts.
+/// One configured upstream: its place among them, from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UpstreamId(pub u32);
 
