@@ -19,6 +19,11 @@ use crate::{CLOCK_SKEW, Node, Notice, Output, Ticket, UpstreamId, locator};
 /// Faults in a row that are counted: a pause that has doubled so often is at its longest anyway.
 const MAX_FAULTS: u32 = 16;
 
+/// How often an upstream's chain may roll back before it is longer than it ever was. A node switches to a longer
+/// chain, or to one as long by the tie rule, so this is far more than honest; but one that left a liar's longer
+/// chain may take hours to reach that height again. A guess.
+const MAX_ROLL_BACKS: u32 = 1_000;
+
 /// An upstream that followed for so long without a fault starts with a clean slate. A guess.
 const PROVEN: Duration = Duration::from_secs(120);
 
@@ -171,7 +176,8 @@ impl Node {
             unreachable!("only called when trailing")
         };
         if header.point() == irreversible.point {
-            let fragment = Fragment { asked: *asked, ..Fragment::new(header.point()) };
+            let mut fragment = Fragment::new(header.point());
+            fragment.asked = *asked;
             self.begin_following(now, id, fragment);
         } else if is_conflict {
             return Err(self.conflict(id, header.point(), out));
@@ -191,6 +197,7 @@ impl Node {
     ) -> Result<(), Cause> {
         self.check_slot(now, &header)?;
         let point = header.point();
+        self.following(id).announced(header.height);
         if self.tree.contains(&header.id) {
             self.following(id).at = point;
             self.moved(id);
@@ -246,6 +253,9 @@ impl Node {
             }
             Phase::Following(fragment) => {
                 fragment.asked = fragment.asked.saturating_sub(1);
+                if fragment.rolled_back() > MAX_ROLL_BACKS {
+                    return Err(Violation::RollBacks { times: MAX_ROLL_BACKS }.into());
+                }
                 if !fragment.roll_back_unverified(to) {
                     if !known && to.slot() > irreversible.slot() {
                         return Err(Violation::RollBackUnknown { to }.into());

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use chain::{Hash, Point, Tip};
+use chain::{Hash, Height, Point, Tip};
 
 pub use ouroboros::upstream::{Command, Event};
 
@@ -89,12 +89,29 @@ pub(crate) struct Fragment {
     pub unverified: VecDeque<Point>,
     /// Headers asked for and not come.
     pub asked: u32,
+    /// The greatest height that it announced.
+    highest: Height,
+    /// Roll-backs since it announced that.
+    roll_backs: u32,
 }
 
 impl Fragment {
     /// A chain that stands at this point.
     pub(crate) fn new(at: Point) -> Self {
-        Self { at, unverified: VecDeque::new(), asked: 0 }
+        Self { at, unverified: VecDeque::new(), asked: 0, highest: Height(0), roll_backs: 0 }
+    }
+
+    /// It announced a header of this height.
+    pub(crate) fn announced(&mut self, height: Height) {
+        if height > self.highest {
+            (self.highest, self.roll_backs) = (height, 0);
+        }
+    }
+
+    /// It rolled back; says how often since it last grew.
+    pub(crate) fn rolled_back(&mut self) -> u32 {
+        self.roll_backs += 1;
+        self.roll_backs
     }
 
     /// The last point that the upstream announced.

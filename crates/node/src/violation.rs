@@ -75,6 +75,12 @@ pub enum Violation {
         /// What it said.
         at: Point,
     },
+    /// Roll-backs without end, and no chain that grows.
+    #[error("more than {times} roll-backs, and its chain did not grow")]
+    RollBacks {
+        /// How many are allowed.
+        times: u32,
+    },
     /// A roll-back to a point above the irreversible tip that it never announced.
     #[error("roll-back to {to:.16}, which it never announced")]
     RollBackUnknown {

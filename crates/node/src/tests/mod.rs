@@ -330,10 +330,10 @@ fn refuses_a_header_from_the_future() {
 fn lets_an_upstream_go_that_fills_the_tree_with_forks() {
     let mut forge = Forge::new();
     let chain = forge.chain(&[], 0, 10, "a");
-    let mut rig = Rig::new(follow(&forge, K, 1, 2), vec![chain.clone(), chain.clone()]);
+    let mut rig = Rig::new(follow(&forge, K, 2, 2), vec![chain.clone(), chain.clone()]);
     rig.checks_each = false;
-    for fork in 0..1_000 {
-        let fork = forge.chain(&chain, 7, 3, &fork.to_string());
+    for fork in 0..100 {
+        let fork = forge.chain(&chain, 7, 4 + fork, &fork.to_string());
         rig.servers[0].switch(fork);
         rig.settle();
         if !rig.closings.is_empty() {
@@ -344,7 +344,36 @@ fn lets_an_upstream_go_that_fills_the_tree_with_forks() {
     let longer = forge.chain(&chain, 10, 5, "a");
     rig.servers[1].switch(longer.clone());
     rig.settle();
-    assert_eq!(rig.head(), end(&longer), "the other goes on");
+    let other = &rig.node.status(rig.now()).upstreams[1];
+    assert_eq!((other.phase, other.at), ("following", Some(end(&longer))), "the other goes on");
+}
+
+#[test]
+fn lets_an_upstream_go_that_rolls_back_and_forth_for_ever() {
+    let mut forge = Forge::new();
+    let chain = forge.chain(&[], 0, 10, "a");
+    let fork = forge.chain(&chain, 8, 2, "b");
+    let mut rig = Rig::new(follow(&forge, K, 1, 1), vec![chain.clone()]);
+    for _ in 0..501 {
+        rig.servers[0].switch(fork.clone());
+        rig.settle();
+        rig.servers[0].switch(chain.clone());
+        rig.settle();
+    }
+    assert!(matches!(causes(&rig)[..], [(0, Cause::Violation(Violation::RollBacks { .. }))]));
+}
+
+#[test]
+fn follows_many_roll_backs_of_a_chain_that_grows() {
+    let mut forge = Forge::new();
+    let mut chain = forge.chain(&[], 0, 10, "a");
+    let mut rig = Rig::new(follow(&forge, K, 1, 2), vec![chain.clone(); 2]);
+    for _ in 0..100 {
+        chain = forge.chain(&chain, chain.len() - 2, 3, "b");
+        rig.servers.iter_mut().for_each(|server| server.switch(chain.clone()));
+        rig.settle();
+    }
+    assert_eq!((causes(&rig), rig.head()), (vec![], end(&chain)));
 }
 
 mod producing {
