@@ -4,6 +4,9 @@
 //! Nothing is checked that needs the chain before: a header's hash is computed from its bytes, a block must be
 //! the one of its header, and that is all. [`crate::runtime`] is for who wants to trust what comes.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
