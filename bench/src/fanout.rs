@@ -3,7 +3,7 @@
 use crate::data::Source;
 use crate::load::{Connected, Got};
 use crate::process::Process;
-use crate::report::Report;
+use crate::report::{Report, median};
 use crate::{Kind, Serve};
 
 /// What to run.
@@ -12,9 +12,12 @@ pub(crate) struct Args {
     /// How many followers ask at once.
     #[arg(long, default_value_t = 1_000)]
     pub(crate) followers: usize,
-    /// For how long.
-    #[arg(long, default_value_t = 10.0)]
+    /// For how long, in each round.
+    #[arg(long, default_value_t = 5.0)]
     pub(crate) seconds: f64,
+    /// How many rounds; in each, all servers run one after the other, and the median counts.
+    #[arg(long, default_value_t = 5)]
+    pub(crate) rounds: usize,
     /// How many followers go idle, to weigh them.
     #[arg(long, default_value_t = 10_000)]
     pub(crate) idle: usize,
@@ -31,9 +34,17 @@ struct Rate {
 /// Runs the benchmark.
 pub(crate) fn run(args: &Args) -> anyhow::Result<Report> {
     let mut report = Report::new("fanout");
-    let ours = rate(args, Kind::Ours)?;
-    let bare = rate(args, Kind::Bare)?;
-    let pallas = rate(args, Kind::Pallas)?;
+    let kinds = [Kind::Ours, Kind::Bare, Kind::Pallas];
+    let mut rates = kinds.map(|_| Vec::new());
+    for _ in 0..args.rounds {
+        for (kind, rates) in kinds.into_iter().zip(&mut rates) {
+            rates.push(rate(args, kind)?);
+        }
+    }
+    let [ours, bare, pallas] = rates.map(|rates| Rate {
+        headers_per_s: median(rates.iter().map(|rate| rate.headers_per_s)),
+        cpu_us: median(rates.iter().map(|rate| rate.cpu_us)),
+    });
     report.row(
         "headers_per_s",
         "/s",

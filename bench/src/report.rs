@@ -61,6 +61,13 @@ impl Report {
     }
 }
 
+/// The middle one of some figures.
+pub(crate) fn median(figures: impl Iterator<Item = f64>) -> f64 {
+    let mut figures = figures.collect::<Vec<_>>();
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
+}
+
 /// A number with as many decimals as it deserves and its thousands apart.
 fn shown(value: f64) -> String {
     let decimals = match value.abs() {
