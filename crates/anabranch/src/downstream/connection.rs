@@ -128,7 +128,7 @@ impl<F: Files> Drop for Connection<F> {
 /// One turn of a client's task.
 struct Turn<'a, F: Files> {
     shared: &'a Shared<F>,
-    place: &'a Place,
+    place: &'a Arc<Place>,
     socket: &'a mut Socket,
     seen: &'a mut Inner,
     scratch: &'a mut Scratch,
@@ -204,6 +204,9 @@ impl<F: Files> Turn<'_, F> {
         }
         if flags & ROOM != 0 && self.seen.client.wants_inbox_room() {
             self.tell(Input::InboxRoom);
+        }
+        if let Some(loaded) = self.seen.loaded.take() {
+            self.tell(loaded.map_or(Input::LogFailed, Input::Chunk));
         }
         None
     }
@@ -331,7 +334,7 @@ impl<F: Files> Turn<'_, F> {
             Output::FirstInLog(points) => self.ask(HEADERS, move |log| jobs::first_in_log(log, &points)),
             Output::Chunk(position) => match log.cached_chunk(position) {
                 Some(chunk) => return Some(Input::Chunk(chunk)),
-                None => self.ask(HEADERS, move |log| jobs::chunk(log, position)),
+                None => self.shared.loads.load(log, position, self.place),
             },
             Output::Check(position, point) => {
                 self.ask(HEADERS, move |log| jobs::check(log, position, point));

@@ -23,15 +23,6 @@ pub(super) fn first_in_log<F: Files>(log: &Reader<F>, points: &[Point]) -> Answe
     Input::FirstInLog(None)
 }
 
-/// The chunk of headers around a position.
-pub(super) fn chunk<F: Files>(log: &Reader<F>, position: Position) -> Answer {
-    match log.chunk(position) {
-        Ok(Some(chunk)) => Input::Chunk(chunk),
-        Ok(None) => not_there(position),
-        Err(error) => failed(&error),
-    }
-}
-
 /// Whether the block at a position is the one at this point.
 pub(super) fn check<F: Files>(log: &Reader<F>, position: Position, point: Point) -> Answer {
     match log.point_at(position) {

@@ -18,6 +18,7 @@ mod config;
 mod connection;
 mod inbox;
 mod jobs;
+mod loads;
 mod place;
 mod scratch;
 mod server;

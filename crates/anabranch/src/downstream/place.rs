@@ -2,10 +2,11 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 
+use chain::Chunk;
 use ouroboros::server::{self, Client};
 use serde::Serialize;
 
@@ -84,6 +85,8 @@ pub(super) struct Inner {
     pub(super) blocked: Option<Duration>,
     /// What of this client counts towards [`super::Config::max_held_bytes`].
     pub(super) held: usize,
+    /// The chunk that was read for it, or that it could not be read.
+    pub(super) loaded: Option<Option<Arc<Chunk>>>,
 }
 
 impl Place {
@@ -96,7 +99,7 @@ impl Place {
             waits: AtomicBool::new(false),
             heard_ms: AtomicU64::new(now.as_millis() as u64),
             waker: OnceLock::new(),
-            inner: Mutex::new(Inner { client, received: 0, sent: 0, blocked: None, held: 0 }),
+            inner: Mutex::new(Inner { client, received: 0, sent: 0, blocked: None, held: 0, loaded: None }),
         }
     }
 

@@ -21,6 +21,7 @@ use super::admit::{Places, Verdict};
 use super::clock::Clock;
 use super::connection::{self, Connection};
 use super::inbox::Inbox;
+use super::loads::Loads;
 use super::place::{DRAIN, Departed, Listed, Place, ROOM, STOP, TICK, Totals};
 
 /// How often deadlines are looked at. The shortest is 10 s: a second late is near enough.
@@ -45,6 +46,7 @@ pub(super) struct Shared<F: Files> {
     pub(super) clock: Clock,
     pub(super) places: Arc<Places>,
     pub(super) log: Reader<F>,
+    pub(super) loads: Arc<Loads>,
     pub(super) inbox: Arc<Inbox>,
     /// Whose turn it is to have the log searched for many points.
     pub(super) searches: Arc<Semaphore>,
@@ -104,6 +106,7 @@ impl Server {
             clock,
             places: places.clone(),
             log,
+            loads: Arc::default(),
             inbox: inbox.clone(),
             searches: Arc::new(Semaphore::new(1)),
             epoch,
