@@ -1,5 +1,6 @@
 //! The node against model servers: what it follows, what it refuses, what it keeps.
 
+mod hostile;
 mod real;
 mod rig;
 
