@@ -309,6 +309,24 @@ fn output_that_nobody_reads_any_more_is_no_failure() {
 }
 
 #[test]
+fn refuses_a_directory_with_another_chain_of_the_same_magic() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let at = |name: &str| dir.path().join(name);
+    let (mut mine, _) = devnet(&at("mine"));
+    let (mut other, _) = devnet(&at("other"));
+    for devnet in [&mut mine, &mut other] {
+        devnet.until("block");
+        devnet.until("block");
+        devnet.interrupt();
+    }
+    mine.wait().expect_code(0);
+    other.wait().expect_code(0);
+    let (network, mine) = (at("other").join("network.toml"), at("mine"));
+    let args = ["run", "--network", text(&network), "--data-dir", text(&mine), "--downstream", "127.0.0.1:0"];
+    run(&args).expect_code(4).expect_stderr("another chain");
+}
+
+#[test]
 fn a_directory_knows_its_network() {
     let dir = tempfile::tempdir().expect("a directory");
     let chain = dir.path().join("chain");

@@ -132,7 +132,9 @@ impl Engine {
                 if self.is_current(id, dial) {
                     let upstream = &mut self.upstreams[id.0 as usize];
                     upstream.line = None;
-                    tracing::warn!(upstream = upstream.address, error, "not connected");
+                    let what =
+                        if upstream.dial.version.is_some() { "connection lost" } else { "not connected" };
+                    tracing::warn!(upstream = upstream.address, error, "{what}");
                     self.step(Input::ConnectFailed { id, error });
                 }
             }

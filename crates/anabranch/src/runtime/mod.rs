@@ -39,6 +39,19 @@ pub enum Error {
     /// The data directory cannot be used.
     #[error(transparent)]
     Store(#[from] store::Error),
+    /// The data directory's first block is not this network's, though its magic is.
+    #[error(
+        "{} holds another chain with the magic of `{network}` ({reason}): give another data directory, or the \
+         network file of this one", data_dir.display()
+    )]
+    OtherChain {
+        /// The directory.
+        data_dir: PathBuf,
+        /// The network that was asked for.
+        network: String,
+        /// Why its first block cannot be this network's.
+        reason: Box<chain::Reason>,
+    },
     /// Clients cannot be served at an address.
     #[error("cannot listen on {address} for clients: {source}")]
     Downstream {

@@ -58,9 +58,13 @@ pub(super) async fn open(
     let mut seed = [0; 32];
     SysRng.try_fill_bytes(&mut seed).map_err(|error| Error::System(std::io::Error::other(error)))?;
     let opening = move || -> Result<Opened, Error> {
-        let files = disk::Files::new(data_dir);
+        let files = disk::Files::new(&data_dir);
         let (store, found) = Store::open(files, &format, &store::Config::default())?;
         let reader = store.reader();
+        if let Some(reason) = refused_first(&reader, &format)? {
+            let network = format.network().to_owned();
+            return Err(Error::OtherChain { data_dir, network, reason: Box::new(reason) });
+        }
         let recovered = Recovered {
             settled: found.settled,
             irreversible: found.irreversible,
@@ -78,6 +82,12 @@ pub(super) async fn open(
         Ok(Opened { node, store, reader, recovered })
     };
     tokio::task::spawn_blocking(opening).await.expect("opening a data directory does not panic")
+}
+
+/// Why the log's first block cannot be this network's, if it cannot: networks of our own may share a magic.
+fn refused_first(reader: &Reader, format: &chain::Format) -> Result<Option<chain::Reason>, store::Error> {
+    let first = reader.block(Position(0))?.and_then(|raw| format.block(&raw).ok());
+    Ok(first.and_then(|block| format.next(&format.genesis(), &block.header).err()))
 }
 
 /// The newest blocks of the log, oldest first.
