@@ -125,7 +125,7 @@ impl Node {
         if self.tree.state(&point).is_some() {
             self.begin_following(now, id, Fragment::new(point));
         } else {
-            self.upstream_mut(id).enter(now.mono, Phase::Trailing { last: point, asked: 0 });
+            self.upstream_mut(id).enter(now.mono, Phase::Trailing { last: point, asked: 0, told: 0 });
         }
         Ok(())
     }
@@ -143,7 +143,7 @@ impl Node {
         upstream.tip = Some(tip);
         let (is_trailing, last, asked) = match &mut upstream.phase {
             Phase::Following(fragment) => (false, fragment.last(), &mut fragment.asked),
-            Phase::Trailing { last, asked } => (true, *last, asked),
+            Phase::Trailing { last, asked, .. } => (true, *last, asked),
             Phase::Waiting { .. }
             | Phase::Connecting
             | Phase::Locating { .. }
@@ -171,8 +171,9 @@ impl Node {
     ) -> Result<(), Cause> {
         let irreversible = self.tree.root().tip;
         let is_conflict = self.is_conflict(irreversible.height, header.height);
+        let longest = self.longest_trail();
         let upstream = self.upstream_mut(id);
-        let Phase::Trailing { last, asked } = &mut upstream.phase else {
+        let Phase::Trailing { last, asked, told } = &mut upstream.phase else {
             unreachable!("only called when trailing")
         };
         if header.point() == irreversible.point {
@@ -183,6 +184,10 @@ impl Node {
             return Err(self.conflict(id, header.point(), out));
         } else {
             *last = header.point();
+            *told += 1;
+            if *told > longest {
+                return Err(Violation::TrailsForEver { told: longest }.into());
+            }
         }
         Ok(())
     }
@@ -244,12 +249,17 @@ impl Node {
     fn on_backward(&mut self, now: Time, id: UpstreamId, to: Point, tip: Tip) -> Result<(), Cause> {
         let irreversible = self.tree.root().tip.point;
         let known = self.tree.state(&to).is_some();
+        let longest = self.longest_trail();
         let upstream = self.upstream_mut(id);
         upstream.tip = Some(tip);
         match &mut upstream.phase {
-            Phase::Trailing { last, asked } => {
+            Phase::Trailing { last, asked, told } => {
                 *asked = asked.saturating_sub(1);
                 *last = to;
+                *told += 1;
+                if *told > longest {
+                    return Err(Violation::TrailsForEver { told: longest }.into());
+                }
             }
             Phase::Following(fragment) => {
                 fragment.asked = fragment.asked.saturating_sub(1);
@@ -285,6 +295,12 @@ impl Node {
         Ok(())
     }
 
+    /// How often a chain may move before it goes through our irreversible tip: once for each block below it, and
+    /// some more where it rolls back on the way. What it says is not checked, and would cost us for ever.
+    fn longest_trail(&self) -> u64 {
+        self.tree.root().settled + 2 * self.bounds.headers_ahead()
+    }
+
     /// Whether a chain of that height, which does not go through our irreversible block, is another for good.
     pub(crate) fn is_conflict(&self, irreversible: Height, height: Height) -> bool {
         height.0 >= irreversible.0.saturating_add(self.bounds.depth())
@@ -294,7 +310,7 @@ impl Node {
     /// may still owe what it was asked for.
     pub(crate) fn begin_trailing(&mut self, now: Time, id: UpstreamId, last: Point, asked: u32) {
         self.bodies.has(now.mono, id, None);
-        self.upstream_mut(id).enter(now.mono, Phase::Trailing { last, asked });
+        self.upstream_mut(id).enter(now.mono, Phase::Trailing { last, asked, told: 0 });
         self.moved(id);
     }
 

@@ -59,6 +59,8 @@ pub(crate) enum Phase {
         last: Point,
         /// Headers asked for and not come.
         asked: u32,
+        /// How often it rolled forward or back since.
+        told: u64,
     },
     /// Its chain is above our irreversible tip.
     Following(Fragment),

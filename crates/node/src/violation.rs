@@ -81,6 +81,12 @@ pub enum Violation {
         /// How many are allowed.
         times: u32,
     },
+    /// A chain that is behind ours and stays there, however often it moves.
+    #[error("its chain moved {told} times and did not come to our irreversible block")]
+    TrailsForEver {
+        /// How often.
+        told: u64,
+    },
     /// A roll-back to a point above the irreversible tip that it never announced.
     #[error("roll-back to {to:.16}, which it never announced")]
     RollBackUnknown {

@@ -365,6 +365,21 @@ fn lets_an_upstream_go_that_rolls_back_and_forth_for_ever() {
 }
 
 #[test]
+fn lets_an_upstream_go_that_trails_for_ever() {
+    let mut forge = Forge::new();
+    let chain = forge.chain(&[], 0, 40, "a");
+    let fork = forge.chain(&chain, 8, 2, "b");
+    let mut rig = Rig::new(follow(&forge, K, 1, 2), vec![chain.clone(), chain[..10].to_vec()]);
+    for _ in 0..400 {
+        rig.servers[1].switch(fork.clone());
+        rig.settle();
+        rig.servers[1].switch(chain[..10].to_vec());
+        rig.settle();
+    }
+    assert!(matches!(causes(&rig)[..], [(1, Cause::Violation(Violation::TrailsForEver { .. }))]));
+}
+
+#[test]
 fn follows_many_roll_backs_of_a_chain_that_grows() {
     let mut forge = Forge::new();
     let mut chain = forge.chain(&[], 0, 10, "a");
