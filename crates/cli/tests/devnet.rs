@@ -248,6 +248,25 @@ fn node(chain: &Path, dir: &Path, upstreams: &[&str], agree: &str) -> (Running, 
     (node, address)
 }
 
+#[test]
+fn the_admin_api_answers_on_a_loopback_address_too() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let at = |name: &str| dir.path().join(name);
+    let (_devnet, origin) = devnet(&at("chain"));
+    let (network, copy) = (at("chain").join("network.toml"), at("copy"));
+    let mut args = vec!["run", "--network", text(&network), "--data-dir", text(&copy), "--upstream", &origin];
+    args.extend(["--admin", "127.0.0.1:0"]);
+    let mut node = Running::spawn(&args);
+    let started = node.until("started");
+    let admin = started["admin"].as_str().expect("an address");
+    let status = run(&["status", "--admin", admin, "--json"]).expect_code(0).json();
+    assert_eq!(status["magic"], 2622);
+    let refused = run(&["tx", "put", "k", "v", "--admin", admin]);
+    refused.expect_code(1).expect_stderr("makes no blocks");
+    node.interrupt();
+    node.wait().expect_code(0);
+}
+
 /// Asks a node until it says so; gives what it said.
 fn until_status(data_dir: &Path, is_so: impl Fn(&Value) -> bool) -> Value {
     let asked = Instant::now();

@@ -32,6 +32,16 @@ impl Drop for SocketFile {
     }
 }
 
+impl Listener {
+    /// Where it listens: of an address with port 0, the port that the system chose.
+    pub(crate) fn address(&self) -> io::Result<AdminAddress> {
+        match self {
+            Self::Unix(_, SocketFile(path)) => Ok(AdminAddress::Unix(path.clone())),
+            Self::Tcp(listener) => listener.local_addr().map(AdminAddress::Tcp),
+        }
+    }
+}
+
 /// Binds. The data directory's lock is held by now, so a socket left there is a dead process's.
 pub(crate) async fn bind(address: &AdminAddress) -> io::Result<Listener> {
     match address {

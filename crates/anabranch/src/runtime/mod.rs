@@ -125,8 +125,9 @@ pub async fn start(
     let listeners = parts::listen(&config)?;
     let addresses = listeners.iter().map(|(address, _)| *address).collect();
     let admin = config.admin.address(&data_dir);
-    let bound =
-        admin::bind(&admin).await.map_err(|source| Error::Admin { address: admin.clone(), source })?;
+    let bound = admin::bind(&admin).await;
+    let bound = bound.map_err(|source| Error::Admin { address: admin, source })?;
+    let admin = bound.address()?;
 
     let (views, watched) = watch::channel(Arc::new(View::empty()));
     let about = Arc::new(parts::about(&config, &network, addresses, clock));

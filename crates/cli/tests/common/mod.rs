@@ -5,7 +5,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
-use std::sync::mpsc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
@@ -13,6 +13,9 @@ use serde_json::Value;
 
 /// How long a test waits for anything before it gives up: far above what a loaded machine needs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long a command that ends may run before it is killed: a full check of all real blocks, many times over.
+const LONGEST: Duration = Duration::from_secs(300);
 
 /// A command line of the program, with nothing taken from the environment of the test.
 pub(crate) fn anabranch(args: &[&str]) -> Command {
@@ -64,7 +67,16 @@ pub(crate) fn run(args: &[&str]) -> Finished {
 
 /// Runs a prepared command to its end.
 pub(crate) fn finish(mut command: Command) -> Finished {
-    let output = command.output().expect("the program starts");
+    let child = command.spawn().expect("the program starts");
+    let pid = child.id().to_string();
+    let (done, is_done) = mpsc::channel::<()>();
+    thread::spawn(move || {
+        if is_done.recv_timeout(LONGEST) == Err(RecvTimeoutError::Timeout) {
+            let _ = Command::new("kill").args(["-KILL", &pid]).status();
+        }
+    });
+    let output = child.wait_with_output().expect("it ends");
+    drop(done);
     Finished {
         status: output.status,
         stdout: String::from_utf8(output.stdout).expect("text"),
