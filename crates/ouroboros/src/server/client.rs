@@ -8,7 +8,7 @@ use link::mux::{Demux, Mux, Outbox};
 use link::{Mode, Protocol, Time};
 
 use super::ingress::Ingress;
-use super::{Config, Input, LANES, LANES_WITHOUT_SHARING, Output, Reason, Status, slot};
+use super::{Config, Input, LANES, LANES_OF_FOLLOWERS, LANES_WITHOUT_SHARING, Output, Reason, Status, slot};
 use crate::framing::Item;
 use crate::handshake::{Answer, VersionData};
 use crate::limits::{
@@ -114,6 +114,8 @@ impl Client {
             Phase::Open { .. } if self.rare.as_ref().is_some_and(|rare| !rare.handshake.is_empty()) => {
                 HANDSHAKE_LANES
             }
+            // Most clients only follow.
+            Phase::Open { .. } if self.block_fetch.is_none() && self.rare.is_none() => LANES_OF_FOLLOWERS,
             Phase::Open { sharing: true, .. } => LANES,
             Phase::Open { sharing: false, .. } => LANES_WITHOUT_SHARING,
         };

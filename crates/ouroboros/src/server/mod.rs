@@ -48,6 +48,9 @@ const LANES: &[Lane] = &[
 /// The same where peer-sharing was not agreed on: the protocol does not run.
 const LANES_WITHOUT_SHARING: &[Lane] = LANES.split_at(4).0;
 
+/// The protocols of a client that asked for no blocks, addresses or transactions: the others are silent.
+const LANES_OF_FOLLOWERS: &[Lane] = LANES.split_at(2).0;
+
 /// What all clients of a server have in common.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
