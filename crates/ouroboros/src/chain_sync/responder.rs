@@ -212,13 +212,15 @@ impl Responder {
     pub fn on_located(&mut self, found: Option<Cursor>, view: &View) {
         let Phase::Locate { fallback } = &self.phase else { panic!("no point was to be located") };
         self.question = Question::None;
-        let fallback = fallback.as_ref().map(|point| view.find(point));
-        let in_view = match fallback {
-            Some(Find::At(cursor)) => Some(cursor),
-            // It left the chain while the log was asked.
-            Some(Find::AskLog | Find::Absent) | None => None,
+        let fallback = fallback.as_deref().filter(|_| found.is_none()).copied();
+        let found = match fallback.map(|point| (point, view.find(&point))) {
+            Some((_, Find::At(cursor))) => Some(cursor),
+            // It was in the view, and went into the log while the log was asked for the others.
+            Some((point, Find::AskLog)) => return self.ask_log(vec![point], None),
+            // It left the chain meanwhile.
+            Some((_, Find::Absent)) | None => found,
         };
-        self.phase = Phase::Answer { found: found.or(in_view).map(Box::new) };
+        self.phase = Phase::Answer { found: found.map(Box::new) };
     }
 
     /// The answer to [`Ask::Chunk`].

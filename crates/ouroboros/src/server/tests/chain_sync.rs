@@ -205,3 +205,25 @@ fn requests_without_end_are_refused() {
     let limit = 231_000;
     assert_eq!(world.closed(), Some(Violation::TooManyRequests { protocol: CHAIN_SYNC, limit }.into()));
 }
+
+#[test]
+fn a_point_that_sinks_into_the_log_while_the_log_is_asked_is_asked_for_too() {
+    use crate::chain_sync::{Ask, Responder};
+    let mut made = Made::new(4, 10);
+    let point = made.point(6);
+    let mut responder = Responder::new(Duration::ZERO);
+    let asked = find(&[absent(3), point]);
+    let message = Message::decode(&asked).expect("a message");
+    responder.on_message(Duration::ZERO, &message, &made.view()).expect("allowed");
+    assert_eq!(responder.take_ask(), Some(Ask::Locate(vec![absent(3)])));
+
+    made.settle(9);
+    responder.on_located(None, &made.view());
+    assert_eq!(responder.take_ask(), Some(Ask::Locate(vec![point])));
+    responder.on_located(Some(Cursor::settled(Position(7), point)), &made.view());
+
+    let mut out = Vec::new();
+    responder.fill(Duration::ZERO, &made.view(), 1_000, &mut out).expect("an answer");
+    let found = encoded(|out| Message::IntersectFound { point, tip: made.tip() }.encode(out));
+    assert_eq!(out, found);
+}
