@@ -65,6 +65,9 @@ pub struct Downstream {
     pub max_clients: NonZeroU32,
     /// The most clients at once from one address.
     pub max_clients_per_address: NonZeroU32,
+    /// Addresses of nodes that clients are told of when they ask for some; where there are none, peer-sharing is
+    /// not offered.
+    pub shared_peers: Vec<SocketAddr>,
     /// How long clients may finish what they are doing when the node stops.
     pub drain_ms: u64,
 }
@@ -77,6 +80,7 @@ impl Default for Downstream {
             max_clients: nonzero32(16_384),
             // A guess at what one application host opens; fairness, not safety: `max_clients` bounds memory.
             max_clients_per_address: nonzero32(4_096),
+            shared_peers: Vec::new(),
             // A guess: long enough for a block, shorter than a service manager's patience (10 s and up).
             drain_ms: 5_000,
         }

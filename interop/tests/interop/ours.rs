@@ -71,7 +71,9 @@ fn pallas_follows_our_server_over_all_real_blocks() {
     let Some((program, folder, chain, dir)) = scene() else { return };
     let db = dir.path().join("db");
     import(&program, folder, &db, "links");
-    let node = Node::run(&program, &db, &[]);
+    let config = dir.path().join("anabranch.toml");
+    std::fs::write(&config, "[downstream]\nshared_peers = [\"10.7.7.10:3001\"]\n").expect("written");
+    let node = Node::run(&program, &db, &["--config", text(&config)]);
     let runtime = runtime();
     let start = Instant::now();
     runtime.block_on(pallas::follow(node.address, chain));
@@ -83,6 +85,10 @@ fn pallas_follows_our_server_over_all_real_blocks() {
     runtime.block_on(pallas::stranger_is_refused(node.address));
     let versions = runtime.block_on(pallas::versions(node.address));
     assert!(versions.contains(&14), "{versions:?}");
+    let peers = runtime.block_on(pallas::peers(node.address));
+    // An address that reads the same from both ends: the reference sends an IPv4 address as the number that its bytes
+    // are to a little-endian machine, and so do we; pallas takes it for big-endian.
+    assert_eq!(peers, ["10.7.7.10:3001"]);
 
     // Nothing is lost when its machine loses power, and it serves on.
     node.kill();

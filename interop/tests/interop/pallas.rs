@@ -3,7 +3,13 @@
 use std::net::SocketAddr;
 
 use pallas_network::facades::{PeerClient, PeerServer};
-use pallas_network::miniprotocols::{Point, blockfetch, chainsync, keepalive};
+use pallas_network::miniprotocols::handshake::n2n::{VersionData, VersionTable};
+use pallas_network::miniprotocols::peersharing::PeerAddress;
+use pallas_network::miniprotocols::{
+    PROTOCOL_N2N_HANDSHAKE, PROTOCOL_N2N_PEER_SHARING, Point, blockfetch, chainsync, handshake, keepalive,
+    peersharing,
+};
+use pallas_network::multiplexer::{Bearer, Plexer};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
@@ -74,6 +80,28 @@ pub(crate) async fn versions(address: SocketAddr) -> Vec<u64> {
     let mut versions: Vec<_> = table.values.into_keys().collect();
     versions.sort_unstable();
     versions
+}
+
+/// The addresses that the server tells of.
+pub(crate) async fn peers(address: SocketAddr) -> Vec<String> {
+    // `PeerClient` never agrees to peer-sharing: the handshake by hand.
+    let bearer = Bearer::connect_tcp(address).await.expect("a connection");
+    let mut plexer = Plexer::new(bearer);
+    let mut greeting = handshake::N2NClient::new(plexer.subscribe_client(PROTOCOL_N2N_HANDSHAKE));
+    let mut sharing = peersharing::Client::new(plexer.subscribe_client(PROTOCOL_N2N_PEER_SHARING));
+    let plexer = plexer.spawn();
+    let data = VersionData::new(MAGIC, false, Some(1), Some(false));
+    let table = VersionTable { values: [(14, data)].into() };
+    let confirmed = greeting.handshake(table).await.expect("an answer");
+    assert!(matches!(confirmed, handshake::Confirmation::Accepted(14, _)), "{confirmed:?}");
+    sharing.send_share_request(10).await.expect("sent");
+    let told = sharing.recv_peer_addresses().await.expect("an answer");
+    plexer.abort().await;
+    let text = |address| match address {
+        PeerAddress::V4(ip, port) => SocketAddr::from((ip, port as u16)).to_string(),
+        PeerAddress::V6(ip, port) => SocketAddr::from((ip, port as u16)).to_string(),
+    };
+    told.into_iter().map(text).collect()
 }
 
 /// A connection of another network must be refused, and say so.

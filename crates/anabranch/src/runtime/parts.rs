@@ -167,6 +167,7 @@ pub(super) fn serve(
     let settings = downstream::Config {
         max_clients: limits.max_clients.get() as usize,
         max_clients_per_address: limits.max_clients_per_address.get() as usize,
+        shared_peers: limits.shared_peers.clone(),
         drain: Duration::from_millis(limits.drain_ms),
         ..downstream::Config::new(network.magic)
     };
