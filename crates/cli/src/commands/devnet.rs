@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::serve;
 use crate::exit::{Failure, Kind};
 use crate::output::Output;
-use crate::{args, shutdown, transaction};
+use crate::{args, transaction};
 
 pub(super) async fn run(args: &args::Devnet, mut config: Config, output: Output) -> Result<(), Failure> {
     let dir = match &args.data_dir {
@@ -31,7 +31,6 @@ pub(super) async fn run(args: &args::Devnet, mut config: Config, output: Output)
     let role = Role::Produce(devnet.key);
     let running = serve::start(config, devnet.network, dir.path().to_owned(), role, output).await?;
     let stop = running.stop_token();
-    shutdown::watch(stop.clone())?;
     if !output.json {
         println!("{}", hints(&running, dir.path()));
     }

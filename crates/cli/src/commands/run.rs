@@ -7,7 +7,7 @@ use anabranch::runtime::Role;
 use super::{report, serve};
 use crate::exit::{Failure, Kind};
 use crate::output::Output;
-use crate::{settings, shutdown};
+use crate::settings;
 
 pub(super) async fn run(config: Config, output: Output) -> Result<(), Failure> {
     let network =
@@ -21,7 +21,6 @@ pub(super) async fn run(config: Config, output: Output) -> Result<(), Failure> {
         .hint("give --upstream HOST:PORT to follow, --downstream ADDR to serve, or both"));
     }
     let running = serve::start(config, network, data_dir, Role::Follow, output).await?;
-    shutdown::watch(running.stop_token())?;
     let reporting = tokio::spawn(report::run(running.insight().clone()));
     let ended = running.stopped().await;
     reporting.abort();

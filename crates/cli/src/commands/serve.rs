@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::exit::{Failure, Kind};
 use crate::output::Output;
+use crate::shutdown;
 
 /// The first line of a running node.
 #[derive(Debug, Serialize)]
@@ -25,7 +26,7 @@ struct Started<'a> {
     cuts: &'a [String],
 }
 
-/// Starts a node and prints where it is.
+/// Starts a node that a signal stops, and prints where it is.
 ///
 /// # Errors
 /// When something is in the way.
@@ -38,6 +39,8 @@ pub(super) async fn start(
 ) -> Result<Running, Failure> {
     let (name, magic) = (network.name.clone(), network.magic);
     let running = runtime::start(config, network, data_dir.clone(), role).await.map_err(in_the_way)?;
+    // Before anyone can know that it runs, and so have it stopped.
+    shutdown::watch(running.stop_token())?;
     let recovered = running.recovered();
     let started = Started {
         event: "started",
