@@ -72,6 +72,8 @@ pub struct Responder {
     /// The first of these is the block at `run_first`.
     run: VecDeque<Bytes>,
     run_first: Position,
+    /// When no more than so many blocks are left of the run, the next one is asked for.
+    low_mark: usize,
     ask: Option<Ask>,
     asked: bool,
     out: Outbox,
@@ -84,6 +86,7 @@ impl Default for Responder {
             phase: Phase::Next,
             run: VecDeque::new(),
             run_first: Position(0),
+            low_mark: 0,
             ask: None,
             asked: false,
             out: Outbox::default(),
@@ -99,7 +102,7 @@ impl Responder {
 
     /// Whether nothing is under way: the machine may be dropped and made anew.
     pub fn is_idle(&self) -> bool {
-        self.ranges.is_empty() && self.out.is_empty()
+        self.ranges.is_empty() && self.out.is_empty() && !self.asked
     }
 
     /// The protocol's state.
@@ -163,8 +166,17 @@ impl Responder {
     /// The answer to [`Ask::Blocks`]: blocks in order, the first at the position that was asked for.
     pub fn on_blocks(&mut self, first: Position, blocks: VecDeque<Bytes>) {
         self.asked = false;
-        self.run_first = first;
-        self.run = blocks;
+        if self.ranges.is_empty() {
+            // Read ahead for a range whose end the view had in the meantime.
+            return;
+        }
+        self.low_mark = blocks.len() / 2;
+        if self.run.is_empty() || self.run_end() != first {
+            self.run_first = first;
+            self.run = blocks;
+        } else {
+            self.run.extend(blocks);
+        }
     }
 
     /// Appends at most `room` bytes of what is to be said.
@@ -189,7 +201,11 @@ impl Responder {
     fn say(&mut self, view: &View, room: usize, out: &mut Vec<u8>) -> Result<(), Reason> {
         match self.phase {
             Phase::Next => self.look_up(view),
-            Phase::Locate => {}
+            Phase::Locate => {
+                // Nothing, unless another question was still open when it was to be asked.
+                let (from, to) = *self.ranges.front().expect("a range is looked up");
+                self.raise(Ask::Locate(from, to));
+            }
             Phase::Refuse => {
                 self.put(&NO_BLOCKS, room, out);
                 self.finish();
@@ -267,13 +283,17 @@ impl Responder {
             self.run.pop_front();
             self.run_first = self.run_first.next();
         }
+        let log_end = stream.last.next().min(Position(view.settled));
+        let is_at_run = self.run_first == stream.next && !self.run.is_empty();
+        if is_at_run && self.run.len() <= self.low_mark && self.run_end() < log_end {
+            self.raise(Ask::Blocks(self.run_end(), Position(log_end.0 - 1)));
+        }
         let block = match self.run.front() {
-            Some(block) if self.run_first == stream.next => block,
+            Some(block) if is_at_run => block,
             _ => match view.entry(stream.next) {
                 Some(entry) => &entry.block,
-                None if stream.next.0 < view.settled => {
-                    let last = stream.last.min(Position(view.settled - 1));
-                    self.raise(Ask::Blocks(stream.next, last));
+                None if stream.next < log_end => {
+                    self.raise(Ask::Blocks(stream.next, Position(log_end.0 - 1)));
                     return Ok(());
                 }
                 None => return Err(Reason::LeftChain),
@@ -287,6 +307,11 @@ impl Responder {
         }
         self.phase = Phase::Stream(stream);
         Ok(())
+    }
+
+    /// The position after the last block of the run.
+    fn run_end(&self) -> Position {
+        Position(self.run_first.0 + self.run.len() as u64)
     }
 
     fn put(&mut self, message: &[u8], room: usize, out: &mut Vec<u8>) {

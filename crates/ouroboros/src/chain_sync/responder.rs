@@ -320,7 +320,10 @@ impl Responder {
                 self.idle_since = now;
                 Ok(())
             }
-            Phase::Follow if self.pending > 0 => self.say_next(now, view, out),
+            // While a question is open nothing is said: its answer must find the cursor that it is about.
+            Phase::Follow if self.pending > 0 && self.question == Question::None => {
+                self.say_next(now, view, out)
+            }
             Phase::Follow => Ok(()),
         }
     }

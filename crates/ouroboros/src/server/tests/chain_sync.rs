@@ -160,11 +160,11 @@ fn a_follower_on_a_block_that_nobody_knows_is_disconnected() {
 
 #[test]
 fn a_cursor_that_sank_into_the_log_is_checked_there_once() {
-    let mut world = World::open(Made::new(2, 6));
+    let mut world = World::open(Made::new(2, 12));
     let point = world.made.point(3);
     world.find(&[point]);
     world.sync(&REQUEST_NEXT);
-    world.made.settle(6);
+    world.made.settle(12);
     world.has_log = false;
     assert_eq!(world.sync(&REQUEST_NEXT), []);
     assert_eq!(world.outputs, [Output::Check(Position(3), point)]);

@@ -22,6 +22,9 @@ use crate::handshake::Versions;
 
 const MAGIC: u32 = 2;
 
+/// How many of the log's blocks the views hold too.
+const RECENT: usize = 3;
+
 /// All protocols, as the client's side sees them.
 const ALL: &[Lane] = &[
     Lane { protocol: crate::limits::HANDSHAKE, ingress_bytes: u32::MAX },
@@ -113,7 +116,7 @@ impl Made {
             self.epoch,
             irreversible,
             self.settled as u64,
-            Arc::new([]),
+            self.entries[self.settled.saturating_sub(RECENT)..self.settled].into(),
             self.entries[self.settled..].into(),
             Arc::new(orphans.collect::<Orphans>()),
         )
