@@ -17,7 +17,7 @@ pub struct Change {
     pub head: Tip,
     /// The best header afterwards.
     pub best: Tip,
-    /// What is in the tree no longer, though it did not become irreversible: invalid, evicted or orphaned.
+    /// What is in the tree no longer, though it did not become irreversible: evicted, or beside what did.
     pub dropped: Vec<Hash>,
 }
 
@@ -50,12 +50,6 @@ pub enum Refusal {
     #[error("the body of {id:.8} is known")]
     HasBody {
         /// The block.
-        id: Hash,
-    },
-    /// The header, or the one below it, was found invalid before.
-    #[error("{id:.8} is invalid or stands on an invalid block")]
-    Invalid {
-        /// The header.
         id: Hash,
     },
     /// The block below is neither in the tree nor its root: too old, or not yet heard of.

@@ -17,9 +17,6 @@ impl<S> Tree<S> {
         if self.contains(&id) || self.root.tip.point.hash() == Some(id) {
             return Err(Refusal::Known { id });
         }
-        if self.is_invalid(&id) || header.prev.is_some_and(|prev| self.is_invalid(&prev)) {
-            return Err(Refusal::Invalid { id });
-        }
         let parent = self.parent_of(&header)?;
         let dropped = self.room_for_header(&header, parent)?;
         self.hang(header, state, parent);

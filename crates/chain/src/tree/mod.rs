@@ -28,9 +28,6 @@ pub use change::{Change, Refusal, Settled};
 
 use crate::{Block, Cursor, Entry, Hash, Header, Height, Point, Position, Tip};
 
-/// How many ids of invalid blocks are remembered. A guess: a liar who has more is long disconnected.
-const MAX_INVALID: usize = 1_024;
-
 /// The bounds of a tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Config {
@@ -102,8 +99,6 @@ pub struct Tree<S> {
     /// The blocks from the root (exclusive) to the head (inclusive).
     chain: VecDeque<Arc<Entry>>,
     bytes: usize,
-    /// Ids of blocks found invalid, the oldest first.
-    invalid: VecDeque<Hash>,
 }
 
 impl<S> Tree<S> {
@@ -120,7 +115,6 @@ impl<S> Tree<S> {
             best: None,
             chain: VecDeque::new(),
             bytes: 0,
-            invalid: VecDeque::new(),
         }
     }
 
@@ -167,11 +161,6 @@ impl<S> Tree<S> {
     /// Whether the block stands in the tree; the root does not count.
     pub fn contains(&self, id: &Hash) -> bool {
         self.nodes.contains_key(id)
-    }
-
-    /// Whether the block was marked invalid lately.
-    pub fn is_invalid(&self, id: &Hash) -> bool {
-        self.invalid.contains(id)
     }
 
     /// The header, if the tree holds it.
@@ -284,7 +273,6 @@ impl<S> Tree<S> {
         assert!(self.nodes.len() <= self.config.max_headers.get(), "headers are bounded");
         assert!(self.branches.len() <= self.config.max_branches.get(), "branches are bounded");
         assert!(self.bytes <= self.config.max_bytes.get(), "bytes are bounded");
-        assert!(self.invalid.len() <= MAX_INVALID, "invalid ids are bounded");
     }
 
     fn check_chain(&self) {

@@ -1,8 +1,8 @@
-//! Taking out of the fork tree: what became irreversible, what is invalid, what nobody serves.
+//! Taking out of the fork tree: what became irreversible, and what can be on our chain no more.
 
 use std::sync::Arc;
 
-use super::{Change, MAX_INVALID, Refusal, Root, Settled, Tree};
+use super::{Change, Refusal, Root, Settled, Tree};
 use crate::{Entry, Hash, Position};
 
 impl<S> Tree<S> {
@@ -28,32 +28,6 @@ impl<S> Tree<S> {
             change = self.follow(change);
         }
         Ok(Settled { blocks, change: self.report(change, dropped) })
-    }
-
-    /// Drops a block found invalid with all above it, and remembers it: it will be refused.
-    pub fn mark_invalid(&mut self, id: Hash) -> Result<Change, Refusal> {
-        let change = self.forget(id)?;
-        if self.invalid.len() == MAX_INVALID {
-            self.invalid.pop_front();
-        }
-        self.invalid.push_back(id);
-        Ok(change)
-    }
-
-    /// Drops a block with all above it, as if it had never been heard of.
-    pub fn forget(&mut self, id: Hash) -> Result<Change, Refusal> {
-        let parent = self.nodes.get(&id).ok_or(Refusal::Unknown { id })?.parent;
-        let doomed = self.subtree(id);
-        let chained = self.is_chained(id);
-        let mut change = self.move_head(if chained { parent } else { self.head });
-        for id in doomed.iter().rev() {
-            self.unhang(*id);
-        }
-        self.forget_ends();
-        if chained {
-            change = self.follow(change);
-        }
-        Ok(self.report(change, doomed))
     }
 
     /// Takes a node without children out of the tree.

@@ -160,28 +160,6 @@ fn what_is_irreversible_beats_what_is_preferred() {
 }
 
 #[test]
-fn an_invalid_block_takes_its_descendants_with_it_and_stays_out() {
-    let mut tree = straight(4);
-    grow(&mut tree, Some(id(2)), [10]);
-    let change = tree.mark_invalid(id(3)).expect("known");
-    assert_eq!(change.dropped, [id(3), id(4)]);
-    assert_eq!(change.head.point.hash(), Some(id(10)));
-    assert_eq!((change.rolled_back, change.rolled_forward), (vec![id(4), id(3)], vec![id(10)]));
-    tree.check_invariants();
-    let (three, four) = (header(3, Some(id(2)), 3), header(4, Some(id(3)), 4));
-    assert_eq!(tree.insert_header(three, 0), Err(Refusal::Invalid { id: id(3) }));
-    assert_eq!(tree.insert_header(four, 0), Err(Refusal::Invalid { id: id(4) }));
-}
-
-#[test]
-fn a_forgotten_block_may_come_again() {
-    let mut tree = straight(3);
-    assert_eq!(tree.forget(id(2)).expect("known").head.height, Height(1));
-    grow(&mut tree, Some(id(1)), [2, 3]);
-    assert_eq!(tree.head().height, Height(3));
-}
-
-#[test]
 fn refusals_say_why_and_change_nothing() {
     let mut tree = straight(2);
     let known = header(2, Some(id(1)), 2);
@@ -192,7 +170,6 @@ fn refusals_say_why_and_change_nothing() {
     assert_eq!(tree.insert_header(lost.clone(), 0), Err(refusal));
     assert_eq!(tree.insert_body(block(&lost, 1)), Err(Refusal::Unknown { id: id(9) }));
     assert_eq!(tree.irreversible(id(9)), Err(Refusal::Unknown { id: id(9) }));
-    assert_eq!(tree.mark_invalid(id(9)), Err(Refusal::Unknown { id: id(9) }));
     tree.insert_header(header(3, Some(id(2)), 3), 0).expect("taken");
     assert_eq!(tree.irreversible(id(3)), Err(Refusal::Incomplete { id: id(3) }));
     tree.irreversible(id(2)).expect("complete");
@@ -328,8 +305,6 @@ enum Op {
     /// Hang a header above the node with this index, with its body or without.
     Grow(prop::sample::Index, bool),
     Body(prop::sample::Index),
-    Invalid(prop::sample::Index),
-    Forget(prop::sample::Index),
     Settle(prop::sample::Index),
 }
 
@@ -338,8 +313,6 @@ fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         12 => (index(), any::<bool>()).prop_map(|(at, body)| Op::Grow(at, body)),
         8 => index().prop_map(Op::Body),
-        1 => index().prop_map(Op::Invalid),
-        1 => index().prop_map(Op::Forget),
         2 => index().prop_map(Op::Settle),
     ]
 }
@@ -375,18 +348,6 @@ fn apply(tree: &mut Tree<u64>, model: &mut Model, n: u64, op: &Op) {
             if let Ok(change) = result {
                 model.follow(&change, tree);
             }
-        }
-        Op::Invalid(at) | Op::Forget(at) => {
-            let Some(id) = pick(at) else { return };
-            let doomed = model.above(id);
-            let change = match op {
-                Op::Invalid(_) => tree.mark_invalid(id),
-                _ => tree.forget(id),
-            };
-            let change = change.expect("it is there");
-            assert_eq!(BTreeSet::from_iter(change.dropped.iter().copied()), doomed);
-            model.nodes.retain(|id, _| !doomed.contains(id));
-            model.follow(&change, tree);
         }
         Op::Settle(at) => {
             let Some(id) = pick(at) else { return };

@@ -223,8 +223,8 @@ fn only_the_last_orphans_are_remembered() {
     for _ in 0..MAX_ORPHANS + 10 {
         tip = world.grow(tip);
     }
-    let change = world.tree.mark_invalid(id(1)).expect("it is there");
-    world.writer.on_change(&change);
+    let other = world.grow(Tip::default());
+    world.settle(other.point.hash().expect("a block"));
     world.publish();
     assert_eq!(world.view.orphans.len(), MAX_ORPHANS);
     assert!(world.view.orphans.ancestor(&tip.point.hash().expect("a block")).is_some(), "the newest stay");
@@ -259,7 +259,6 @@ fn finds_points_near_the_tip_and_asks_the_log_for_old_ones() {
 enum Op {
     Grow(prop::sample::Index),
     Settle(prop::sample::Index),
-    Invalid(prop::sample::Index),
     Publish,
     Read(prop::sample::Index, u8),
 }
@@ -269,7 +268,6 @@ fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         10 => index().prop_map(Op::Grow),
         1 => index().prop_map(Op::Settle),
-        1 => index().prop_map(Op::Invalid),
         5 => Just(Op::Publish),
         8 => (index(), 0..6u8).prop_map(|(who, steps)| Op::Read(who, steps)),
     ]
@@ -296,13 +294,6 @@ proptest! {
                         world.settle(id);
                         // As the driver does: no view without what the log has gained.
                         world.publish();
-                    }
-                }
-                Op::Invalid(at) => {
-                    if let Some(id) = tips[at.index(tips.len())].point.hash()
-                        && let Ok(change) = world.tree.mark_invalid(id)
-                    {
-                        world.writer.on_change(&change);
                     }
                 }
                 Op::Publish => world.publish(),
