@@ -49,7 +49,7 @@ impl Bounds {
     }
 
     /// The fork tree's bounds: no upstream can use up another's share, in headers or in bytes, so it never has to
-    /// drop a branch. One more share is for what came back from the disk. Only the liars among the upstreams use
+    /// drop a branch. One more share is for what came back from the disk, of which no more is put back. Only the liars among the upstreams use
     /// up theirs: an honest one's chain is mostly the others' as well, and a block is kept once.
     pub(crate) fn tree(&self) -> tree::Config {
         let headers = self.headers_each() as u64 * (self.upstreams + 1);

@@ -76,6 +76,14 @@ pub enum Input {
         /// The points; positions that the log does not hold are left out.
         points: Vec<Point>,
     },
+    /// The disk refused to read the log: the node accepts nothing more. Without those points an upstream would
+    /// be followed from far below, and what cannot be read cannot be served either.
+    LoadFailed {
+        /// Which read.
+        ticket: Ticket,
+        /// The system's word for it, shown to the operator.
+        error: String,
+    },
     /// Somebody asks this node to put a transaction into one of its blocks.
     Submit {
         /// Chosen by the asker, comes back in [`Output::Submitted`].
@@ -125,7 +133,7 @@ pub enum Output {
     },
     /// Read the points of settled blocks.
     Load {
-        /// Comes back in [`Input::Loaded`].
+        /// Comes back in [`Input::Loaded`] or [`Input::LoadFailed`].
         ticket: Ticket,
         /// Which.
         positions: Vec<Position>,
@@ -185,9 +193,18 @@ pub enum Notice {
         /// Why.
         reason: chain::tree::Refusal,
     },
-    /// The disk failed.
+    /// The disk failed to write.
     #[error("a write failed ({error}): this node accepts nothing more; free the disk and start it again")]
     PersistFailed {
+        /// The system's word.
+        error: String,
+    },
+    /// The disk failed to read.
+    #[error(
+        "the log cannot be read ({error}): this node accepts nothing more; run `db verify`, and replace the \
+         disk or import again"
+    )]
+    LoadFailed {
         /// The system's word.
         error: String,
     },

@@ -23,6 +23,8 @@ impl Node {
         if let Consensus::Depth(depth) = &self.consensus {
             depth.check_invariants(&self.tree);
         }
+        let unowned = self.tree.headers().filter(|header| !self.sources.contains(&header.id)).count();
+        assert!(unowned <= self.bounds.headers_each(), "so the tree never drops a branch for want of room");
         self.upstreams.iter().for_each(|upstream| self.check_phase(&upstream.phase));
         assert!(
             self.failed.is_none() || self.upstreams.iter().all(|up| !up.is_connected()),

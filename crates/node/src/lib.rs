@@ -22,6 +22,7 @@ mod node;
 pub mod pool;
 pub mod produce;
 mod progress;
+mod replant;
 mod settle;
 mod sources;
 pub mod status;

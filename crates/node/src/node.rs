@@ -123,6 +123,7 @@ impl Node {
             Input::Persisted { ticket } => self.on_persisted(now, ticket, out),
             Input::PersistFailed { error, .. } => return self.on_persist_failed(now, error, out),
             Input::Loaded { ticket, points } => self.on_loaded(now, ticket, points, out),
+            Input::LoadFailed { error, .. } => return self.on_load_failed(now, error, out),
             Input::Submit { ticket, tx } => self.on_submit(ticket, tx, out),
         }
         self.advance(now, out);
@@ -165,21 +166,5 @@ impl Node {
 
     pub(crate) fn upstream_mut(&mut self, id: UpstreamId) -> &mut Upstream {
         &mut self.upstreams[id.0 as usize]
-    }
-
-    /// Puts the blocks of all forks back into the tree, each after the one below it.
-    fn replant(&mut self, mut forks: Vec<Block>) {
-        // A boundary block has the height of its parent and an earlier slot than its child.
-        forks.sort_by_key(|block| (block.header.height, block.header.slot));
-        for block in forks {
-            let Ok(parent) = self.tree.parent_state(&block.header) else { continue };
-            let Ok(state) = self.format.next(parent, &block.header) else { continue };
-            if let Ok(change) = self.tree.insert_header(block.header.clone(), state) {
-                self.views.on_change(&change);
-            }
-            if let Ok(change) = self.tree.insert_body(block) {
-                self.views.on_change(&change);
-            }
-        }
     }
 }

@@ -32,6 +32,16 @@ impl Node {
     /// The disk refused an append: nothing is accepted any more, for it could not be kept.
     pub(crate) fn on_persist_failed(&mut self, now: Time, error: String, out: &mut Vec<Output>) {
         out.push(Output::Notice(Notice::PersistFailed { error: error.clone() }));
+        self.fail(now, error, out);
+    }
+
+    /// The disk cannot read the log: where our chain and an upstream's part cannot be said any more.
+    pub(crate) fn on_load_failed(&mut self, now: Time, error: String, out: &mut Vec<Output>) {
+        out.push(Output::Notice(Notice::LoadFailed { error: error.clone() }));
+        self.fail(now, error, out);
+    }
+
+    fn fail(&mut self, now: Time, error: String, out: &mut Vec<Output>) {
         for index in 0..self.upstreams.len() {
             let id = UpstreamId(index as u32);
             if !matches!(self.upstreams[index].phase, Phase::Waiting { .. }) {
@@ -71,8 +81,10 @@ impl Node {
     }
 
     fn settle(&mut self, now: Time, id: Hash, out: &mut Vec<Output>) {
-        let settled =
-            self.tree.irreversible(id).expect("what is settled stays in the tree until it is durable");
+        let settled = self
+            .tree
+            .irreversible(id)
+            .expect("the tree never drops a branch for want of room: see Bounds::tree");
         self.views.on_settled(&settled);
         self.is_changed = true;
         let blocks: Vec<Hash> = settled.blocks.iter().map(|entry| entry.header.id).collect();

@@ -19,6 +19,11 @@ impl Sources {
         self.counts.get(&id).copied().unwrap_or(0)
     }
 
+    /// Whether somebody is charged with a header.
+    pub(crate) fn contains(&self, header: &Hash) -> bool {
+        self.by.contains_key(header)
+    }
+
     /// Charges an upstream with a header.
     pub(crate) fn add(&mut self, header: Hash, id: UpstreamId) {
         if self.by.insert(header, id).is_none() {

@@ -80,7 +80,7 @@ pub enum State {
     },
     /// It makes blocks.
     Producing,
-    /// A write failed: it accepts nothing more.
+    /// A write failed, or the log cannot be read: it accepts nothing more.
     Failed {
         /// The system's word for it.
         error: String,

@@ -249,9 +249,11 @@ impl World {
     fn load(&mut self, ticket: Ticket, positions: &[Position]) {
         let Some(host) = &self.host else { return };
         let reader = host.store.reader();
-        let points: Vec<Point> =
-            positions.iter().filter_map(|at| reader.point_at(*at).ok().flatten()).collect();
-        let input = node::Input::Loaded { ticket, points };
+        let read: Result<Vec<Option<Point>>, _> = positions.iter().map(|at| reader.point_at(*at)).collect();
+        let input = match read {
+            Ok(points) => node::Input::Loaded { ticket, points: points.into_iter().flatten().collect() },
+            Err(error) => node::Input::LoadFailed { ticket, error: error.to_string() },
+        };
         self.schedule.after(READ, Event::ForHost { life: self.life, input: Box::new(input) });
     }
 

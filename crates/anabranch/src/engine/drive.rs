@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use chain::{Hash, Position};
+use chain::{Hash, Point, Position};
 use node::{Input, Node, Output, Ticket, UpstreamId, pool};
 use ouroboros::upstream;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -241,18 +241,26 @@ impl Engine {
     fn load(&mut self, ticket: Ticket, positions: Vec<Position>) {
         let (reader, events) = (self.reader.clone(), self.sender.clone());
         self.tasks.spawn(async move {
-            let read = move || positions.into_iter().filter_map(|at| point_at(&reader, at)).collect();
-            let points = tokio::task::spawn_blocking(read).await.expect("reading does not panic");
+            let read = move || loaded(ticket, &positions, |at| reader.point_at(at));
+            let answer = tokio::task::spawn_blocking(read).await.expect("reading does not panic");
             // Fails when the engine is stopping.
-            let _ = events.send(Event::Answer(Input::Loaded { ticket, points })).await;
+            let _ = events.send(Event::Answer(answer)).await;
         });
     }
 }
 
-/// A point that cannot be read is left out: the intersection is found a little deeper.
-fn point_at(reader: &store::Reader, at: Position) -> Option<chain::Point> {
-    let read = reader.point_at(at);
-    read.inspect_err(|error| tracing::error!(%error, "the log cannot be read")).ok().flatten()
+/// The points at these positions, without those that the log does not hold. The node is told of the first that
+/// cannot be read: left out, it would have an upstream send again what is here.
+fn loaded<E: std::fmt::Display>(
+    ticket: Ticket,
+    positions: &[Position],
+    point_at: impl Fn(Position) -> Result<Option<Point>, E>,
+) -> Input {
+    let read: Result<Vec<Option<Point>>, E> = positions.iter().map(|at| point_at(*at)).collect();
+    match read {
+        Ok(points) => Input::Loaded { ticket, points: points.into_iter().flatten().collect() },
+        Err(error) => Input::LoadFailed { ticket, error: error.to_string() },
+    }
 }
 
 /// The task of one connection.
@@ -296,5 +304,32 @@ impl Task {
                 return;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn point(at: Position) -> Point {
+        Point::Block(chain::Slot(at.0), Hash([at.0 as u8; 32]))
+    }
+
+    #[test]
+    fn a_position_that_the_log_does_not_hold_is_left_out() {
+        let read = |at: Position| Ok::<_, std::io::Error>((at.0 < 3).then(|| point(at)));
+        let answer = loaded(Ticket(1), &[4, 2, 0].map(Position), read);
+        let Input::Loaded { ticket: Ticket(1), points } = answer else { panic!("{answer:?}") };
+        assert_eq!(points, [2, 0].map(|at| point(Position(at))));
+    }
+
+    #[test]
+    fn a_point_that_cannot_be_read_is_told_to_the_node() {
+        let read = |at: Position| match at.0 {
+            2 => Err(std::io::Error::other("bad sector")),
+            _ => Ok(Some(point(at))),
+        };
+        let answer = loaded(Ticket(1), &[4, 2, 0].map(Position), read);
+        assert!(matches!(&answer, Input::LoadFailed { error, .. } if error == "bad sector"), "{answer:?}");
     }
 }

@@ -10,7 +10,7 @@ use chain::Point;
 use rig::{Forge, Rig, follow};
 
 use crate::violation::{Cause, Violation};
-use crate::{Input, Notice, Ticket, UpstreamId, status};
+use crate::{Input, Notice, Record, Ticket, UpstreamId, status};
 
 const K: u64 = 4;
 const MINUTE: Duration = Duration::from_secs(60);
@@ -317,6 +317,22 @@ fn accepts_nothing_more_when_a_write_fails_and_says_so() {
 }
 
 #[test]
+fn accepts_nothing_more_when_the_log_cannot_be_read_and_says_so() {
+    let mut forge = Forge::new();
+    let chain = forge.chain(&[], 0, 20, "a");
+    let mut rig = Rig::new(follow(&forge, K, 1, 2), vec![chain.clone(), Vec::new()]);
+    rig.broken_log = true;
+    rig.hang_up(UpstreamId(1));
+    rig.give(Input::ConnectFailed { id: UpstreamId(1), error: "gone".into() });
+    rig.wait(MINUTE);
+    assert_eq!(causes(&rig), [(0, &Cause::Failed), (1, &Cause::Failed)]);
+    let status::State::Failed { error } = rig.node.status(rig.now()).state else { panic!("it failed") };
+    assert_eq!(error, "bad sector");
+    assert!(rig.notices.contains(&Notice::LoadFailed { error }));
+    assert_eq!((rig.head(), rig.node.next_deadline()), (end(&chain), None));
+}
+
+#[test]
 fn refuses_a_header_from_the_future() {
     let mut forge = Forge::new();
     let mut chain = forge.chain(&[], 0, 3, "a");
@@ -347,6 +363,24 @@ fn lets_an_upstream_go_that_fills_the_tree_with_forks() {
     rig.settle();
     let other = &rig.node.status(rig.now()).upstreams[1];
     assert_eq!((other.phase, other.at), ("following", Some(end(&longer))), "the other goes on");
+}
+
+#[test]
+fn keeps_every_upstreams_share_free_however_many_forks_come_back_from_the_disk() {
+    let mut forge = Forge::new();
+    let chain = forge.chain(&[], 0, 200, "a");
+    let mut rig = Rig::new(follow(&forge, K, 1, 1), vec![Vec::new()]);
+    rig.servers[0].refuses = true;
+    rig.hang_up(UpstreamId(0));
+    for fork in 0..60 {
+        let blocks = forge.chain(&chain, 7, 70, &fork.to_string()).split_off(7);
+        blocks.into_iter().for_each(|block| rig.keep(Record::Fork(block)));
+    }
+    chain.iter().for_each(|block| rig.keep(Record::Fork(block.clone())));
+    rig.restart();
+    let headers = rig.node.status(rig.now()).headers;
+    assert!(headers <= rig.node.bounds.headers_each() && headers > 2_000, "{headers} came back, one share");
+    assert_eq!(rig.head(), end(&chain), "with the best chain among them");
 }
 
 #[test]

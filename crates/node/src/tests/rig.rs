@@ -180,6 +180,8 @@ pub(super) struct Rig {
     pub submitted: Vec<Result<Hash, crate::pool::Refusal>>,
     /// Appends are neither written nor acknowledged while it is set.
     pub slow_disk: bool,
+    /// No point of the log can be read while it is set.
+    pub broken_log: bool,
     /// Whether the invariants are checked after each input: slow in a large tree.
     pub checks_each: bool,
     unwritten: Vec<(Ticket, Record)>,
@@ -221,6 +223,7 @@ impl Rig {
             closings: Vec::new(),
             submitted: Vec::new(),
             slow_disk: false,
+            broken_log: false,
             checks_each: true,
             unwritten: Vec::new(),
             config,
@@ -336,6 +339,9 @@ impl Rig {
                     self.inputs.push_back(Input::Persisted { ticket });
                 }
             }
+            Output::Load { ticket, .. } if self.broken_log => {
+                self.inputs.push_back(Input::LoadFailed { ticket, error: "bad sector".into() });
+            }
             Output::Load { ticket, positions } => {
                 let point =
                     |at: &chain::Position| self.log.get(at.0 as usize).map(|block| block.header.point());
@@ -356,7 +362,8 @@ impl Rig {
         self.view = view;
     }
 
-    fn keep(&mut self, record: Record) {
+    /// Writes a record.
+    pub(super) fn keep(&mut self, record: Record) {
         match record {
             Record::Fork(block) => {
                 self.kept.insert(block.header.id);
