@@ -218,6 +218,14 @@ pub enum Error {
         /// What was given.
         address: SocketAddr,
     },
+    /// Neither an address nor clearly a path.
+    #[error(
+        "`admin.listen`: `{listen}` is neither an address such as 127.0.0.1:9090 nor a path; a path has a `/` in it"
+    )]
+    AdminListen {
+        /// What was given.
+        listen: String,
+    },
     /// A single address may have more clients than there may be at all.
     #[error("`downstream.max_clients_per_address` ({per_address}) is above `downstream.max_clients` ({all})")]
     ClientsPerAddress {
@@ -251,12 +259,15 @@ impl Config {
         if per_address > all {
             return Err(Error::ClientsPerAddress { per_address, all });
         }
-        if let AdminAddress::Tcp(address) = self.admin.address(Path::new(""))
-            && !address.ip().is_loopback()
-        {
-            return Err(Error::AdminAddress { address });
+        let Some(listen) = &self.admin.listen else { return Ok(()) };
+        match self.admin.address(Path::new("")) {
+            AdminAddress::Tcp(address) if !address.ip().is_loopback() => Err(Error::AdminAddress { address }),
+            // A mistyped address shall not become a file somewhere.
+            AdminAddress::Unix(_) if !listen.contains('/') => {
+                Err(Error::AdminListen { listen: listen.clone() })
+            }
+            AdminAddress::Tcp(_) | AdminAddress::Unix(_) => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -365,8 +376,14 @@ mod tests {
         let mut config = Config::default();
         config.admin.listen = Some("0.0.0.0:9000".into());
         assert!(matches!(config.validate(), Err(Error::AdminAddress { .. })));
-        config.admin.listen = Some("127.0.0.1:9000".into());
-        config.validate().expect("loopback");
+        for listen in ["127.0.0.1:90x", "localhost:9000", "admin"] {
+            config.admin.listen = Some(listen.into());
+            assert!(matches!(config.validate(), Err(Error::AdminListen { .. })), "{listen}");
+        }
+        for listen in ["127.0.0.1:9000", "[::1]:9000", "./admin", "/run/anabranch/admin"] {
+            config.admin.listen = Some(listen.into());
+            config.validate().expect(listen);
+        }
         assert_eq!(
             Admin::default().address(Path::new("/var/lib/x")),
             AdminAddress::Unix("/var/lib/x/admin.sock".into())

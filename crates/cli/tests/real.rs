@@ -137,6 +137,16 @@ fn stops_at_damage_keeps_what_is_whole_and_goes_on_when_it_is_mended() {
 }
 
 #[test]
+fn asks_for_the_network_when_not_even_the_first_block_fits() {
+    let Some(blocks) = testdata::preview() else { return };
+    let blocks = some_chunks(&blocks, 1);
+    let dir = tempfile::tempdir().expect("a directory");
+    let args = ["import", "--immutable", text(blocks.path()), "--network", "preprod", "--data-dir"];
+    let args = [&args[..], &[text(dir.path())]].concat();
+    run(&args).expect_code(6).expect_stderr("are these blocks of the network `preprod`?");
+}
+
+#[test]
 fn refuses_to_mix_networks_in_one_directory() {
     let Some(blocks) = testdata::preview() else { return };
     let blocks = some_chunks(&blocks, 1);

@@ -37,6 +37,11 @@ pub(super) fn run(args: &args::Import, config: &Config, output: Output) -> Resul
     bar.finish_and_clear();
     let report = report.map_err(failure)?;
     print(&report, &data_dir, started.elapsed().as_secs_f64(), output)?;
+    if let (Some(stop), 0) = (&report.stop, report.found + report.imported) {
+        let message = format!("not even the first block could be taken: {stop}");
+        return Err(Failure::new(Kind::Damaged, message)
+            .hint(format!("are these blocks of the network `{}`? --network says which", network.name)));
+    }
     if let Some(stop) = &report.stop {
         return Err(Failure::new(Kind::Damaged, format!("the directory is damaged: {stop}")).hint(format!(
             "the {} blocks before are kept; repair the directory and import again to go on from there",
