@@ -6,7 +6,8 @@
 //! The head of the window is the lowest wanted item. A peer is judged only while it holds up the head: when
 //! it delivers nothing for a few round trips its items go to others, and it is evicted unless it is pinned;
 //! when it delivers so slowly that others sit idle its items go to others, and it stays. After an eviction
-//! every time-out doubles, so that a slow line of our own does not cost us peer after peer.
+//! every time-out doubles, so that a slow line of our own does not cost us peer after peer. A peer that is
+//! said to have held things up before is not waited for at all where others can be asked, until it delivers.
 //!
 //! It deliberately does not check what arrives, keep it, or reconnect to anyone.
 

@@ -34,6 +34,8 @@ pub(crate) struct Peer {
     pub(crate) delivered: Duration,
     /// It held up the head, and gets nothing more until it has answered what it was asked for.
     pub(crate) overdue: bool,
+    /// It held things up when it was here before, and has delivered nothing since.
+    pub(crate) suspect: bool,
 }
 
 impl Peer {
@@ -48,6 +50,7 @@ impl Peer {
             rtt: None,
             delivered: Duration::ZERO,
             overdue: false,
+            suspect: false,
         }
     }
 

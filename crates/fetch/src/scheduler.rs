@@ -1,5 +1,6 @@
 //! The scheduler: its books, and who is asked for what.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -33,6 +34,12 @@ pub enum Input<P> {
         peer: P,
         /// Never evict it: it was named by the operator, or has a reserved place.
         pinned: bool,
+    },
+    /// A peer that has joined held things up when it was here before. Until it delivers, others are asked rather
+    /// than it, and what it holds up goes to them as soon as they can be asked.
+    Suspect {
+        /// Who.
+        peer: P,
     },
     /// A peer can not be asked any more: others are asked for what it owes.
     Left {
@@ -169,6 +176,7 @@ impl<P: Copy + Ord> Scheduler<P> {
             Input::Want { key, bytes } => self.on_want(now, key, bytes),
             Input::Unwant { from, to } => self.on_unwant(now, from, to),
             Input::Joined { peer, pinned } => self.on_joined(peer, pinned),
+            Input::Suspect { peer } => self.with(peer, |peer| peer.suspect = true),
             Input::Left { peer } => self.on_left(peer),
             Input::Has { peer, from, to } => self.on_has(peer, from, to),
             Input::Lacks { peer, from, to } => self.with(peer, |peer| peer.has.remove(from, to)),
@@ -271,6 +279,7 @@ impl<P: Copy + Ord> Scheduler<P> {
             self.status.useless += 1;
             return;
         }
+        self.with(peer, |peer| peer.suspect = false);
         if was_head {
             self.stall.on_progress();
         } else {
@@ -317,8 +326,8 @@ impl<P: Copy + Ord> Scheduler<P> {
             }
             let ready = self.peers.iter().filter(|(_, peer)| peer.is_ready(&self.config));
             let having = ready.clone().filter(|(_, peer)| peer.has.contains(key));
-            // The most room, then the first by name.
-            match having.max_by_key(|(id, peer)| (peer.room(), std::cmp::Reverse(**id))) {
+            // Not a suspect, then the most room, then the first by name.
+            match having.max_by_key(|(id, peer)| (!peer.suspect, peer.room(), Reverse(**id))) {
                 Some((&peer, _)) => {
                     let to = self.request(now, peer, key);
                     out.push(Output::Request { peer, from: key, to });

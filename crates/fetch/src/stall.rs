@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::peer::Peer;
 use crate::{Output, Scheduler};
 
 /// Time-outs double at most so often: from 2 s to 64 s, as in Bitcoin's block stalling.
@@ -16,17 +17,33 @@ pub(crate) struct Stall<P> {
     /// The lowest wanted item, and when it became that.
     pub(crate) head: Option<u64>,
     since: Duration,
-    /// A peer that holds up the head, though not in silence, while another sits idle; and since when.
-    starving: Option<(P, Duration)>,
+    starving: Option<Starving<P>>,
     /// How often time-outs are doubled.
     doublings: u32,
     /// Items that arrived at the head since the last doubling or its taking back.
     progress: u32,
 }
 
+/// A peer that holds up the head, though perhaps not in silence, while others sit idle.
+#[derive(Debug, Clone, Copy)]
+struct Starving<P> {
+    peer: P,
+    /// How long somebody sat idle before, since this peer holds up the head.
+    waited: Duration,
+    /// Since when somebody sits idle, if now somebody does.
+    since: Option<Duration>,
+}
+
 impl<P> Default for Stall<P> {
     fn default() -> Self {
         Self { head: None, since: Duration::ZERO, starving: None, doublings: 0, progress: 0 }
+    }
+}
+
+impl<P> Starving<P> {
+    /// For how long somebody has been sitting idle without a break.
+    fn idle(&self, now: Duration) -> Duration {
+        self.since.map_or(Duration::ZERO, |since| now.saturating_sub(since))
     }
 }
 
@@ -54,9 +71,14 @@ impl<P: Copy + Ord> Scheduler<P> {
     /// When the peer that holds up the head is late; `None` when nobody does.
     pub(crate) fn late_at(&self) -> Option<Duration> {
         let blocker = self.blocker()?;
+        if self.yields(blocker) {
+            return Some(self.stall.since);
+        }
         let silent = self.silent_at(blocker);
         match self.stall.starving {
-            Some((peer, since)) if peer == blocker => Some(silent.min(since + self.patience(blocker))),
+            Some(Starving { peer, waited, since: Some(since) }) if peer == blocker => {
+                Some(silent.min(since + self.patience(blocker).saturating_sub(waited)))
+            }
             _ => Some(silent),
         }
     }
@@ -81,14 +103,27 @@ impl<P: Copy + Ord> Scheduler<P> {
         }
     }
 
-    /// Notes whether the head is held up while somebody who has it sits idle.
+    /// Notes for how long the head has been held up while somebody who has it sat idle.
+    ///
+    /// That others are busy for a moment stops the clock and does not set it back: each item that drips in makes
+    /// room for one more, which keeps somebody busy. The clock begins anew when somebody else, or nobody,
+    /// holds up the head.
     pub(crate) fn watch(&mut self, now: Duration) {
-        let starving =
-            self.blocker().filter(|blocker| self.is_window_full() && self.is_idle_beside(*blocker));
-        self.stall.starving = match (self.stall.starving, starving) {
-            (Some((before, since)), Some(peer)) if before == peer => Some((peer, since)),
-            (_, peer) => peer.map(|peer| (peer, now)),
+        let Some(peer) = self.blocker() else {
+            self.stall.starving = None;
+            return;
         };
+        let before = self.stall.starving.filter(|before| before.peer == peer);
+        let waited = before.map_or(Duration::ZERO, |before| before.waited + before.idle(now));
+        let since = (self.is_window_full() && self.is_idle_beside(peer)).then_some(now);
+        self.stall.starving = Some(Starving { peer, waited, since });
+    }
+
+    /// Whether a peer that held things up before need not be waited for: another can be asked for the head now.
+    fn yields(&self, blocker: P) -> bool {
+        let Some(head) = self.head().filter(|_| self.peers[&blocker].suspect) else { return false };
+        let can = |peer: &Peer| !peer.suspect && peer.is_ready(self.config()) && peer.has.contains(head);
+        self.peers.values().any(can)
     }
 
     /// Whether another peer has the head and nothing to do.

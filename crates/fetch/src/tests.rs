@@ -296,6 +296,69 @@ fn a_trickler_loses_its_items_to_idle_peers_but_stays() {
 }
 
 #[test]
+fn a_trickler_loses_its_items_though_others_are_busy_now_and_then() {
+    let mut bench = Bench::new(small(100, 100, 8));
+    bench.want(0..300);
+    bench.join(1, false, 0, 400);
+    assert_eq!(bench.tick(), [request(1, 0, 99)]);
+    bench.join(2, false, 0, 400);
+    assert_eq!(bench.tick(), []);
+    // Each item that it delivers makes room for one more, which keeps the other busy for a while.
+    let mut key = 0;
+    loop {
+        bench.now += ms(600);
+        bench.receive(1, [key]);
+        key += 1;
+        let out = bench.tick();
+        if out.first() == Some(&request(2, key, 99)) {
+            break;
+        }
+        let [Output::Request { peer: 2, from, to }] = out[..] else { panic!("{out:?}") };
+        bench.now += ms(600);
+        bench.receive(2, from..=to);
+        bench.tell(Input::Done { peer: 2 });
+        bench.tick();
+        assert!(key < 10, "it is not let go on for ever");
+    }
+    assert_eq!(key, 4, "the other sat idle for two seconds in all");
+}
+
+#[test]
+fn a_peer_that_stalled_before_holds_nothing_up_that_others_have() {
+    let mut bench = Bench::new(small(100, 4, 1));
+    bench.want(0..8);
+    bench.join(1, false, 0, 100);
+    bench.tell(Input::Suspect { peer: 1 });
+    bench.join(2, false, 0, 3);
+    assert_eq!(bench.tick(), [request(2, 0, 3), request(1, 4, 7)], "others are asked first");
+    bench.tell(Input::Has { peer: 2, from: 4, to: 7 });
+    bench.receive(2, 0..4);
+    bench.tell(Input::Done { peer: 2 });
+    assert_eq!(bench.tick(), [request(2, 4, 7)], "it is not waited for");
+    bench.tell(Input::Left { peer: 2 });
+    assert_eq!(bench.tick(), [], "nor asked twice");
+    bench.receive(1, 4..8);
+    bench.tell(Input::Done { peer: 1 });
+    bench.want(8..10);
+    assert_eq!(bench.tick(), [request(1, 8, 9)]);
+    bench.join(2, false, 0, 100);
+    assert_eq!(bench.tick(), [], "it has delivered since, and is waited for as others are");
+}
+
+#[test]
+fn a_peer_that_stalled_before_is_asked_where_the_others_are_silent() {
+    let mut bench = Bench::new(small(100, 4, 1));
+    bench.want(0..4);
+    bench.join(1, true, 0, 100);
+    assert_eq!(bench.tick(), [request(1, 0, 3)]);
+    bench.join(2, false, 0, 100);
+    bench.tell(Input::Suspect { peer: 2 });
+    assert_eq!(bench.tick(), []);
+    assert_eq!(bench.wait(), [request(2, 0, 3)], "nobody else is left");
+    assert_eq!(bench.scheduler.next_deadline(), Some(bench.now + 2 * SECOND), "its time is that of others");
+}
+
+#[test]
 fn a_peer_that_answers_in_full_may_owe_more() {
     let config = Config {
         peer_bytes_first: NonZeroU64::new(40).expect("not zero"),
@@ -437,7 +500,7 @@ proptest! {
     /// Any inputs whatever: the books balance, and nobody is asked for what it does not have.
     #[test]
     fn the_books_balance_whatever_happens(
-        ops in prop::collection::vec((0..9u8, 0..4u8, 0..40u64, 0..12u64, 0..3_000u64), 1..150),
+        ops in prop::collection::vec((0..10u8, 0..4u8, 0..40u64, 0..12u64, 0..3_000u64), 1..150),
         window in 1..30u32, request in 1..8u32, requests in 1..4u32,
     ) {
         let mut bench = Bench::new(small(window, request, requests));
@@ -464,7 +527,8 @@ proptest! {
                 }
                 6 => bench.tell(Input::Received { peer, key: at, bytes: span }),
                 7 => bench.tell(Input::Done { peer }),
-                _ => bench.tell(Input::Lacks { peer, from, to }),
+                8 => bench.tell(Input::Lacks { peer, from, to }),
+                _ => bench.tell(Input::Suspect { peer }),
             }
             if op == 8 {
                 has.entry(peer).and_modify(|has| has.retain(|key| !(from..=to).contains(key)));
