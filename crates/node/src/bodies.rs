@@ -130,13 +130,16 @@ impl Bodies {
     }
 
     /// An upstream is followed now. One that was before, and trailed meanwhile, still owes what it was asked for.
-    pub(crate) fn join(&mut self, now: Duration, id: UpstreamId, rtt: Option<Duration>) {
+    pub(crate) fn join(&mut self, now: Duration, id: UpstreamId, rtt: Option<Duration>, suspect: bool) {
         if !self.joined.insert(id) {
             return;
         }
         self.tell(now, Input::Joined { peer: id, pinned: false });
         if let Some(rtt) = rtt {
             self.tell(now, Input::Rtt { peer: id, rtt });
+        }
+        if suspect {
+            self.tell(now, Input::Suspect { peer: id });
         }
     }
 
@@ -251,7 +254,7 @@ mod tests {
 
     /// The ranges that one upstream is asked for that has everything.
     fn ranges(bodies: &mut Bodies) -> Vec<(u64, u64)> {
-        bodies.join(Duration::ZERO, UpstreamId(0), None);
+        bodies.join(Duration::ZERO, UpstreamId(0), None, false);
         bodies.has(Duration::ZERO, UpstreamId(0), bodies.next_key.checked_sub(1));
         let slot = |point: Point| point.slot().map_or(0, |slot| slot.0);
         let ask = |ask| match ask {

@@ -26,8 +26,13 @@ impl Node {
         }
         self.format.check_body(&block).map_err(|reason| Violation::BlockInvalid { id: hash, reason })?;
         self.checks.bodies += 1;
-        self.upstream_mut(id).bodies += 1;
+        let upstream = self.upstream_mut(id);
+        upstream.bodies += 1;
+        let was_suspect = std::mem::take(&mut upstream.suspect);
         self.bodies.arrived(now.mono, id, raw.len());
+        // The chain of a suspect is looked at once nothing else is wanted.
+        let is_turn = self.bodies.len() == 0 && self.upstreams.iter().any(|upstream| upstream.suspect);
+        self.is_moved |= was_suspect || is_turn;
         // It may have come twice, or its header may have left the tree meanwhile.
         let is_new =
             self.tree.contains(&hash) && self.tree.block(&hash).is_none() && !self.storing.contains(&hash);

@@ -330,7 +330,9 @@ impl Node {
     /// The end of a connection: takes everything back that the upstream was to do for us.
     fn part(&mut self, now: Time, id: UpstreamId, cause: Cause) -> Closing {
         let jitter = self.rng.random_range(0.75..1.25);
+        let owes = self.bodies.expected(id).is_some();
         let upstream = self.upstream_mut(id);
+        upstream.suspect |= owes || matches!(cause, Cause::NoBlocks | Cause::Stalled);
         if upstream.fragment().is_some() && now.mono.saturating_sub(upstream.since) >= PROVEN {
             upstream.faults = 0;
         }
@@ -349,8 +351,8 @@ impl Node {
     fn begin_following(&mut self, now: Time, id: UpstreamId, fragment: Fragment) {
         let upstream = self.upstream_mut(id);
         upstream.enter(now.mono, Phase::Following(fragment));
-        let rtt = upstream.rtt;
-        self.bodies.join(now.mono, id, rtt);
+        let (rtt, suspect) = (upstream.rtt, upstream.suspect);
+        self.bodies.join(now.mono, id, rtt, suspect);
         self.moved(id);
     }
 

@@ -2,7 +2,8 @@
 //!
 //! The target is the best chain among those that connected upstreams serve and that go through the decided
 //! block. So a liar's longer chain is left once m others have k blocks on theirs, and a chain that nobody
-//! serves any more is not waited for.
+//! serves any more is not waited for. What only an upstream serves that lately held blocks up is wanted when all
+//! that the others serve is here: so its headers without bodies delay nothing, however often it comes back.
 
 use std::cmp::Ordering;
 
@@ -10,6 +11,7 @@ use chain::{Hash, Header, Point};
 use consensus::{Consensus, depth};
 use link::Time;
 
+use crate::upstream::Upstream;
 use crate::{Node, UpstreamId};
 
 impl Node {
@@ -61,7 +63,11 @@ impl Node {
         if !std::mem::take(&mut self.is_moved) {
             return;
         }
-        let target = self.best_served().map(Header::point);
+        let proven = self.best_served(|upstream| !upstream.suspect).map(Header::point);
+        let target = match proven.filter(|proven| !self.is_here(proven)) {
+            Some(proven) => Some(proven),
+            None => self.best_served(|_| true).map(Header::point),
+        };
         if target != self.bodies.target() {
             let (missing, extends) = target.map_or((Vec::new(), false), |target| self.missing(target));
             self.bodies.retarget(now.mono, target, &missing, extends);
@@ -69,10 +75,11 @@ impl Node {
         self.tell_who_has(now);
     }
 
-    /// The end of the best chain that is served and goes through the decided block.
-    fn best_served(&self) -> Option<&Header> {
+    /// The end of the best chain that one of these upstreams serves and that goes through the decided block.
+    fn best_served(&self, among: impl Fn(&Upstream) -> bool) -> Option<&Header> {
         let end = |index: usize| self.tree.header(&self.upstreams[index].fragment()?.at.hash()?);
-        let through = (0..self.upstreams.len()).filter(|index| match &self.consensus {
+        let among = (0..self.upstreams.len()).filter(|index| among(&self.upstreams[*index]));
+        let through = among.filter(|index| match &self.consensus {
             Consensus::Solo(_) => true,
             Consensus::Depth(depth) => depth.serves_decided(*index as u32),
         });
@@ -80,6 +87,21 @@ impl Node {
             Ordering::Greater => header,
             Ordering::Less | Ordering::Equal => best,
         })
+    }
+
+    /// Whether every body up to here has come, be it on its way to the disk.
+    fn is_here(&self, at: &Point) -> bool {
+        let mut at = at.hash();
+        while let Some(header) = at.and_then(|id| self.tree.header(&id)) {
+            if self.tree.is_complete(&header.id) {
+                break;
+            }
+            if self.tree.block(&header.id).is_none() && !self.storing.contains(&header.id) {
+                return false;
+            }
+            at = header.prev;
+        }
+        true
     }
 
     /// The headers without bodies on the way to the target, oldest first; and whether that way leads on from

@@ -21,6 +21,8 @@ pub(crate) struct Upstream {
     pub tip: Option<Tip>,
     /// Faults in a row: makes pauses longer, and falls back to 0 when it proves useful.
     pub faults: u32,
+    /// It went while it owed blocks, or held them up, and has delivered none since: survives reconnects.
+    pub suspect: bool,
     /// Why its last connection ended.
     pub last_closing: Option<Closing>,
     /// Its round-trip time.
@@ -156,6 +158,7 @@ impl Upstream {
             since: Duration::ZERO,
             tip: None,
             faults: 0,
+            suspect: false,
             last_closing: None,
             rtt: None,
             headers: 0,

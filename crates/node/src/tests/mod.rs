@@ -240,6 +240,38 @@ fn lets_an_upstream_go_that_holds_up_everything_and_fetches_from_the_other() {
 }
 
 #[test]
+fn a_mute_upstream_delays_nothing_when_it_comes_back() {
+    let mut forge = Forge::new();
+    let mut chain = forge.chain(&[], 0, 20, "a");
+    let mut rig = Rig::new(follow(&forge, K, 1, 2), vec![chain.clone(); 2]);
+    rig.servers[0].mute = true;
+    for round in 0..4 {
+        // It tells of more blocks than the other has, and earlier.
+        rig.servers[0].switch(forge.chain(&chain, chain.len(), 3, "mute"));
+        rig.settle();
+        rig.wait(MINUTE * 4);
+        let grown = forge.chain(&chain, chain.len(), 2, "a");
+        rig.servers[0].switch(forge.chain(&grown, grown.len(), 1, "mute"));
+        rig.settle();
+        rig.servers[1].switch(grown.clone());
+        rig.settle();
+        if round > 0 {
+            assert_eq!(rig.head(), end(&grown), "at once, in round {round}");
+        }
+        rig.wait(MINUTE * 4);
+        assert_eq!(rig.head(), end(&grown));
+        chain = grown;
+    }
+    assert!(causes(&rig).contains(&(0, &Cause::Stalled)));
+    assert!(rig.node.status(rig.now()).upstreams[0].phase != "waiting", "it was there all the time");
+    rig.servers[0].mute = false;
+    rig.hang_up(UpstreamId(0));
+    rig.give(Input::ConnectFailed { id: UpstreamId(0), error: "gone".into() });
+    rig.wait(MINUTE * 10);
+    assert_eq!(rig.head(), end(&rig.servers[0].chain), "and what it alone has is taken once it delivers");
+}
+
+#[test]
 fn dials_again_after_pauses_that_grow_and_starts_anew_after_good_service() {
     let mut forge = Forge::new();
     let chain = forge.chain(&[], 0, 5, "a");
