@@ -68,6 +68,12 @@ pub struct Downstream {
     /// Addresses of nodes that clients are told of when they ask for some; where there are none, peer-sharing is
     /// not offered.
     pub shared_peers: Vec<SocketAddr>,
+    /// A connection that said nothing for so long may lose its place to a newer one of its address.
+    pub silent_after_ms: NonZeroU64,
+    /// A client that takes nothing for so long is disconnected.
+    pub stalled_after_ms: NonZeroU64,
+    /// What all clients together may have sent without its having been dealt with, or left untaken.
+    pub max_held_bytes: NonZeroU64,
     /// How long clients may finish what they are doing when the node stops.
     pub drain_ms: u64,
 }
@@ -81,6 +87,12 @@ impl Default for Downstream {
             // A guess at what one application host opens; fairness, not safety: `max_clients` bounds memory.
             max_clients_per_address: nonzero32(4_096),
             shared_peers: Vec::new(),
+            // A guess: a few round trips.
+            silent_after_ms: nonzero(2_000),
+            // Four times what the reference gives a reader for one segment.
+            stalled_after_ms: nonzero(120_000),
+            // 16 KiB for each of `max_clients`; one that is idle holds nothing.
+            max_held_bytes: nonzero(256 << 20),
             // A guess: long enough for a block, shorter than a service manager's patience (10 s and up).
             drain_ms: 5_000,
         }

@@ -165,11 +165,14 @@ pub(super) fn serve(
     }
     let limits = &config.downstream;
     let settings = downstream::Config {
+        magic: network.magic,
         max_clients: limits.max_clients.get() as usize,
         max_clients_per_address: limits.max_clients_per_address.get() as usize,
         shared_peers: limits.shared_peers.clone(),
+        silent_after: Duration::from_millis(limits.silent_after_ms.get()),
+        stalled_after: Duration::from_millis(limits.stalled_after_ms.get()),
+        max_held_bytes: usize::try_from(limits.max_held_bytes.get()).unwrap_or(usize::MAX),
         drain: Duration::from_millis(limits.drain_ms),
-        ..downstream::Config::new(network.magic)
     };
     let listeners = listeners.into_iter().map(|(_, listener)| listener).collect();
     let inbox = Arc::new(downstream::Inbox::default());
