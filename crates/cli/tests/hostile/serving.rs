@@ -49,10 +49,15 @@ fn answers_keep_alive_while_other_protocols_are_stuck() {
         // At the tip, with more requests waiting than can be answered for a long time.
         let mut waiting = scene.greeted();
         stand_at(&mut waiting, last);
-        for _ in 0..PIPELINED_REQUESTS {
+        // The node that made the chain may have been stopped before it could tell of its last block.
+        let mut next = || {
+            waiting.send(CHAIN_SYNC, &REQUEST_NEXT).expect("sent");
+            waiting.message(CHAIN_SYNC).expect("an answer")
+        };
+        while next() != AWAIT_REPLY {}
+        for _ in 1..PIPELINED_REQUESTS {
             waiting.send(CHAIN_SYNC, &REQUEST_NEXT).expect("sent");
         }
-        assert_eq!(waiting.message(CHAIN_SYNC).expect("an answer"), AWAIT_REPLY);
         for cookie in 4_000..4_020 {
             waiting.keep_alive(cookie).expect("answered beside what waits");
         }
