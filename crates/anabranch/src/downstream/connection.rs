@@ -94,6 +94,8 @@ impl<F: Files> Future for Connection<F> {
         let Self { shared, place, socket, .. } = &mut *self;
         place.set_waker(cx.waker());
         let ended = scratch::with(|scratch| {
+            // What a client whose socket broke, or whose task panicked, wanted in its last turn is not this one's.
+            scratch.outputs.clear();
             let mut seen = place.lock();
             let view = shared.newest(scratch.view.take());
             let now = shared.clock.now();
