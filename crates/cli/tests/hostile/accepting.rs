@@ -98,9 +98,9 @@ fn accepts_again_after_running_out_of_descriptors() {
 #[test]
 fn limits_hold_before_the_handshake() {
     const LIMIT: usize = 40;
-    const CROWD: usize = 300;
-    /// The server lets 64 wait for a place to become free; the rest is the kernel's and the program's own.
-    const QUEUED: usize = 64 + 32;
+    const CROWD: usize = 500;
+    /// The server lets 128 wait until they are looked at, and 64 for a place to become free; the rest is the program's own.
+    const QUEUED: usize = 128 + 64 + 32;
     let scene =
         Scene::with(&format!("[downstream]\nmax_clients = {LIMIT}\nmax_clients_per_address = {LIMIT}\n"));
     let base = scene.server.open_descriptors();
