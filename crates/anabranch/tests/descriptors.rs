@@ -1,7 +1,7 @@
 //! Running out of file descriptors: a test of its own process, since the limit is the process's.
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +10,7 @@ use anabranch::chain::{Format, View, cardano};
 use anabranch::downstream::{Config, Handle, Inbox, Server};
 use anabranch::store::{self, Store, files::memory};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use socket2::{Domain, Socket, Type};
 use tokio::sync::watch;
 
 /// A proposal of version 14 for magic 2, in its segment.
@@ -37,13 +38,24 @@ fn shake_hands(mut client: &TcpStream) {
     assert_eq!(answer[8..], [0x83, 0x01], "the version is accepted");
 }
 
+/// Nobody can be served now; the time that it takes to see so is the server's to run into its error.
+fn assert_unanswered(mut client: &TcpStream) {
+    client.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+    let error = client.read(&mut [0; 1]).expect_err("there is no descriptor to serve it with");
+    assert!(matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), "{error}");
+}
+
 #[test]
 fn a_server_that_ran_out_of_descriptors_accepts_again_once_there_are_some() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let _inside = runtime.enter();
     let (handle, _publish, _store) = serve();
     let address = handle.local_addr().unwrap();
-    shake_hands(&TcpStream::connect(address).unwrap());
+    let first = TcpStream::connect(address).unwrap();
+    shake_hands(&first);
+    // Made beforehand: once there are no descriptors, the server must not find one that a client was to have.
+    let socket = || Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    let clients = [socket(), socket(), socket()];
 
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: Some(200), maximum: limit.maximum }).unwrap();
@@ -52,12 +64,11 @@ fn a_server_that_ran_out_of_descriptors_accepts_again_once_there_are_some() {
         hoard.push(file);
     }
     assert!(hoard.len() > 50, "the limit is what stops it");
-    // The one descriptor that becomes free is the client's: the server gets none.
-    let mut waiting = Vec::new();
-    for _ in 0..3 {
-        hoard.pop();
-        waiting.push(TcpStream::connect(address).expect("the kernel accepts"));
-    }
+    let waiting = clients.map(|client| {
+        client.connect(&address.into()).expect("the kernel accepts");
+        TcpStream::from(client)
+    });
+    assert_unanswered(&waiting[0]);
     hoard.clear();
     waiting.iter().for_each(shake_hands);
     shake_hands(&TcpStream::connect(address).unwrap());
