@@ -12,7 +12,7 @@ use store::Store;
 use store::files::disk;
 
 use crate::clock::Clock;
-use crate::network::{self, DEVNET, DEVNET_MAGIC, Network};
+use crate::network_id::{self, DEVNET, DEVNET_MAGIC, NetworkId};
 
 /// The file with the producer's key, as 64 hexadecimal digits; readable by its owner alone.
 pub const KEY_FILE: &str = "producer.key";
@@ -24,7 +24,7 @@ pub const NETWORK_FILE: &str = "network.toml";
 #[derive(Debug, Clone)]
 pub struct Devnet {
     /// Its network.
-    pub network: Network,
+    pub network: NetworkId,
     /// The key that signs its blocks.
     pub key: Key,
 }
@@ -50,7 +50,7 @@ pub enum Error {
     },
     /// The network file is not sound.
     #[error(transparent)]
-    Network(#[from] network::Error),
+    Network(#[from] network_id::Error),
     /// One of the two files is there without the other.
     #[error("{} is there, but {} is not: restore it, or give a new data directory", found.display(), missing.display())]
     Half {
@@ -108,7 +108,7 @@ impl Devnet {
         let mut params = Params::solo(DEVNET, DEVNET_MAGIC, start_ms, key.public());
         let slot_ms = u32::try_from(slot_length.as_millis()).unwrap_or(u32::MAX);
         params.slot_length_ms = slot_ms.try_into().unwrap_or(params.slot_length_ms);
-        Ok((Self { network: Network::native(params), key }, seed))
+        Ok((Self { network: NetworkId::native(params), key }, seed))
     }
 
     /// Reads the one of a data directory; `None` where there is none yet.
@@ -123,7 +123,7 @@ impl Devnet {
         let text = std::fs::read_to_string(&key).map_err(|source| failed("read", &key, source))?;
         let mut seed = [0; 32];
         hex::decode_to_slice(text.trim(), &mut seed).map_err(|_| Error::Key { path: key })?;
-        let network = Network::find(&network.to_string_lossy())?;
+        let network = NetworkId::find(&network.to_string_lossy())?;
         Ok(Some(Self { network, key: Key::from_seed(&seed) }))
     }
 

@@ -18,7 +18,7 @@ use ouroboros::upstream::{self, Command};
 
 use crate::clock::Clock;
 use crate::connection::{self, Connection, Told};
-use crate::network::Network;
+use crate::network_id::NetworkId;
 
 /// Headers asked for ahead: as many as reference clients pipeline.
 const WINDOW: u32 = 300;
@@ -60,7 +60,7 @@ pub struct Speech {
 
 impl Speech {
     /// A network's own.
-    pub fn of(network: &Network) -> Self {
+    pub fn of(network: &NetworkId) -> Self {
         Self { magic: network.magic, formats: vec![network.format.clone()] }
     }
 

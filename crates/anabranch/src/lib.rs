@@ -13,11 +13,11 @@
 //! ```no_run
 //! use anabranch::config::Config;
 //! use anabranch::follow::{self, Event, Follower};
-//! use anabranch::network::Network;
+//! use anabranch::network_id::NetworkId;
 //! use anabranch::runtime::{self, Role};
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! let network = Network::find("preview")?;
+//! let network = NetworkId::find("preview")?;
 //! let mut follower = Follower::connect(follow::Config {
 //!     server: "relay.example.org:3001".into(),
 //!     speech: follow::Speech::of(&network),
@@ -48,7 +48,7 @@ pub mod devnet;
 pub mod downstream;
 mod engine;
 pub mod follow;
-pub mod network;
+pub mod network_id;
 pub mod runtime;
 pub mod status;
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anabranch::config::{AdminAddress, Config, LogFormat};
 use anabranch::devnet::NETWORK_FILE;
-use anabranch::network::Network;
+use anabranch::network_id::NetworkId;
 use anabranch::store::{self, files::disk};
 
 use crate::args::{self, Args, Command, ConfigCommand, Db, Place, Tx};
@@ -85,7 +85,7 @@ fn held_network(dir: &Path) -> Option<String> {
         return Some(file.display().to_string());
     }
     let held = store::identity(&disk::Files::new(dir)).ok()??;
-    Network::find(&held.network)
+    NetworkId::find(&held.network)
         .is_ok_and(|network| u64::from(network.magic) == held.magic)
         .then_some(held.network)
 }

@@ -1,11 +1,15 @@
-//! One connection to one peer: segments and the mux. It does not know what a block is.
+//! One connection to one peer: its session, segments, the mux and its lanes. It does not know what a block is.
 //!
 //! Everything here is sans-IO: bytes go in in any cut, bytes come out, and nothing is kept for a connection
 //! that has nothing under way.
 
+pub mod channel;
+pub mod identity;
+pub mod message;
 pub mod mux;
 pub mod segment;
 mod time;
 
+pub use identity::{Identity, PeerId};
 pub use segment::{Mode, Protocol};
 pub use time::Time;

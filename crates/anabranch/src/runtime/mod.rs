@@ -24,7 +24,7 @@ pub use parts::Role;
 
 use crate::clock::Clock;
 use crate::config::{AdminAddress, Config};
-use crate::network::Network;
+use crate::network_id::NetworkId;
 use crate::{admin, downstream, engine};
 
 /// How long the admin API may take to finish what it was asked.
@@ -114,7 +114,7 @@ pub struct Recovered {
 /// When something is in the way; then nothing was started and nothing damaged.
 pub async fn start(
     config: Config,
-    network: Network,
+    network: NetworkId,
     data_dir: PathBuf,
     role: Role,
 ) -> Result<Running, Error> {

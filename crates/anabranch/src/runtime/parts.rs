@@ -18,7 +18,7 @@ use super::insight::About;
 use super::{Error, Recovered};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::network::Network;
+use crate::network_id::NetworkId;
 use crate::{connection, downstream};
 
 /// Connections that may wait to be accepted, per listener: what Linux allows without being told otherwise.
@@ -48,7 +48,7 @@ pub(super) struct Opened {
 /// Opens the data directory and makes the node that goes on from there.
 pub(super) async fn open(
     config: &Config,
-    network: &Network,
+    network: &NetworkId,
     data_dir: PathBuf,
     role: Role,
 ) -> Result<Opened, Error> {
@@ -103,7 +103,7 @@ fn recent(reader: &Reader, format: &chain::Format) -> Result<Vec<Arc<Entry>>, st
     Ok(entries)
 }
 
-fn node_role(config: &Config, network: &Network, role: Role) -> node::Role {
+fn node_role(config: &Config, network: &NetworkId, role: Role) -> node::Role {
     match role {
         Role::Produce(key) => {
             node::Role::Produce(node::produce::Config { key, pool: node::pool::Config::default() })
@@ -145,7 +145,7 @@ fn bind(address: SocketAddr) -> std::io::Result<(SocketAddr, TcpListener)> {
 }
 
 /// How to speak with upstreams.
-pub(super) fn speech(config: &Config, network: &Network) -> connection::Config {
+pub(super) fn speech(config: &Config, network: &NetworkId) -> connection::Config {
     connection::Config {
         machine: ouroboros::upstream::Config::new(network.magic),
         dial_timeout: Duration::from_millis(config.upstream.dial_timeout_ms.get()),
@@ -156,7 +156,7 @@ pub(super) fn speech(config: &Config, network: &Network) -> connection::Config {
 pub(super) fn serve(
     listeners: Vec<(SocketAddr, TcpListener)>,
     config: &Config,
-    network: &Network,
+    network: &NetworkId,
     views: watch::Receiver<Arc<View>>,
     log: Reader,
 ) -> std::io::Result<Option<downstream::Handle>> {
@@ -180,7 +180,12 @@ pub(super) fn serve(
 }
 
 /// What does not change while the node runs.
-pub(super) fn about(config: &Config, network: &Network, downstream: Vec<SocketAddr>, clock: Clock) -> About {
+pub(super) fn about(
+    config: &Config,
+    network: &NetworkId,
+    downstream: Vec<SocketAddr>,
+    clock: Clock,
+) -> About {
     About {
         network: network.name.clone(),
         magic: network.magic,

@@ -8,7 +8,7 @@ use crate::output::Output;
 
 pub(super) fn run(command: &ConfigCommand, config: &Config, output: Output) -> Result<(), Failure> {
     if let Some(network) = &config.network {
-        anabranch::network::Network::find(network).map_err(|error| Failure::new(Kind::Config, error))?;
+        anabranch::network_id::NetworkId::find(network).map_err(|error| Failure::new(Kind::Config, error))?;
     }
     match command {
         ConfigCommand::Show(_) => {

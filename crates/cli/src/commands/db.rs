@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anabranch::chain::Position;
 use anabranch::config::Config;
-use anabranch::network::Network;
+use anabranch::network_id::NetworkId;
 use anabranch::store::files::disk;
 use anabranch::store::immutable::export;
 use anabranch::store::verify::{Verified, Verify, verify};
@@ -32,9 +32,9 @@ pub(super) fn run(db: &Db, config: &Config, output: Output) -> Result<(), Failur
 }
 
 /// Opens a directory that must hold a chain already.
-fn open(config: &Config, scan: Scan) -> Result<(Network, Store, Recovered), Failure> {
+fn open(config: &Config, scan: Scan) -> Result<(NetworkId, Store, Recovered), Failure> {
     let network =
-        Network::find(&settings::network(config)?).map_err(|error| Failure::new(Kind::Config, error))?;
+        NetworkId::find(&settings::network(config)?).map_err(|error| Failure::new(Kind::Config, error))?;
     let dir = settings::data_dir(config)?;
     let files = disk::Files::new(&dir);
     let known = store::identity(&files).map_err(|error| serve::store(&error))?;

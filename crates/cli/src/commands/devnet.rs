@@ -11,7 +11,7 @@ use anabranch::chain::view::{Cursor, Entry, Step};
 use anabranch::chain::{Block, View};
 use anabranch::config::Config;
 use anabranch::devnet::{self, Devnet};
-use anabranch::network::DEVNET;
+use anabranch::network_id::DEVNET;
 use anabranch::runtime::{Role, Running};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;

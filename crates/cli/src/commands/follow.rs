@@ -1,7 +1,7 @@
 //! `follow`: a line for each roll-forward and roll-back of any node-to-node server. Keeps nothing.
 
 use anabranch::follow::{self, Event, Follower};
-use anabranch::network::{self, Network};
+use anabranch::network_id::{self, NetworkId};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -46,10 +46,10 @@ fn speech(network: &str) -> Result<follow::Speech, Failure> {
     if let Ok(magic) = network.parse() {
         return Ok(follow::Speech::of_magic(magic));
     }
-    if network == network::DEVNET {
-        return Ok(follow::Speech::of_magic(network::DEVNET_MAGIC));
+    if network == network_id::DEVNET {
+        return Ok(follow::Speech::of_magic(network_id::DEVNET_MAGIC));
     }
-    let network = Network::find(network).map_err(|error| Failure::new(Kind::Config, error))?;
+    let network = NetworkId::find(network).map_err(|error| Failure::new(Kind::Config, error))?;
     Ok(follow::Speech::of(&network))
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use anabranch::config::Config;
-use anabranch::network::Network;
+use anabranch::network_id::NetworkId;
 use anabranch::store::files::disk;
 use anabranch::store::immutable::{self, Import, Report};
 use anabranch::store::{self, Store};
@@ -19,7 +19,7 @@ use crate::{progress, settings, shutdown};
 
 pub(super) fn run(args: &args::Import, config: &Config, output: Output) -> Result<(), Failure> {
     let network =
-        Network::find(&settings::network(config)?).map_err(|error| Failure::new(Kind::Config, error))?;
+        NetworkId::find(&settings::network(config)?).map_err(|error| Failure::new(Kind::Config, error))?;
     let data_dir = settings::data_dir(config)?;
     refuse_what_is_no_database(&args.immutable)?;
     let files = disk::Files::new(&data_dir);

@@ -1,7 +1,7 @@
 //! `run`: follows upstream servers and serves downstream clients until stopped.
 
 use anabranch::config::Config;
-use anabranch::network::Network;
+use anabranch::network_id::NetworkId;
 use anabranch::runtime::Role;
 
 use super::{report, serve};
@@ -11,7 +11,7 @@ use crate::settings;
 
 pub(super) async fn run(config: Config, output: Output) -> Result<(), Failure> {
     let network =
-        Network::find(&settings::network(&config)?).map_err(|error| Failure::new(Kind::Config, error))?;
+        NetworkId::find(&settings::network(&config)?).map_err(|error| Failure::new(Kind::Config, error))?;
     let data_dir = settings::data_dir(&config)?;
     if config.upstream.addresses.is_empty() && config.downstream.listen.is_empty() {
         return Err(Failure::new(

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use anabranch::config::Config;
-use anabranch::network::Network;
+use anabranch::network_id::NetworkId;
 use anabranch::runtime::{self, Role, Running};
 use serde::Serialize;
 
@@ -32,7 +32,7 @@ struct Started<'a> {
 /// When something is in the way.
 pub(super) async fn start(
     config: Config,
-    network: Network,
+    network: NetworkId,
     data_dir: PathBuf,
     role: Role,
     output: Output,

@@ -14,7 +14,7 @@ pub const DEVNET_MAGIC: u32 = 2622;
 
 /// One network.
 #[derive(Debug, Clone)]
-pub struct Network {
+pub struct NetworkId {
     /// What people call it.
     pub name: String,
     /// What its handshakes carry.
@@ -53,7 +53,7 @@ pub enum Error {
     },
 }
 
-impl Network {
+impl NetworkId {
     /// Finds a network by its name, or reads its file.
     ///
     /// # Errors
@@ -119,25 +119,25 @@ mod tests {
 
     #[test]
     fn knows_the_public_networks_by_name() {
-        let magic = |name| Network::find(name).expect("built in").magic;
+        let magic = |name| NetworkId::find(name).expect("built in").magic;
         assert_eq!(["mainnet", "preprod", "preview"].map(magic), [764_824_073, 1, 2]);
-        assert!(matches!(Network::find("nowhere"), Err(Error::Unknown { .. })));
+        assert!(matches!(NetworkId::find("nowhere"), Err(Error::Unknown { .. })));
     }
 
     #[test]
     fn a_network_file_of_either_kind_survives_a_round_trip() {
-        let native = Network::native(native::Params::solo("mine", 77, 5, [3; 32]));
-        for network in [Network::find("mainnet").expect("built in"), native] {
-            let again = Network::parse(&network.to_toml()).expect("reads");
+        let native = NetworkId::native(native::Params::solo("mine", 77, 5, [3; 32]));
+        for network in [NetworkId::find("mainnet").expect("built in"), native] {
+            let again = NetworkId::parse(&network.to_toml()).expect("reads");
             assert_eq!((again.to_toml(), again.magic), (network.to_toml(), network.magic));
         }
     }
 
     #[test]
     fn refuses_a_file_without_a_format_or_with_unknown_keys() {
-        let text = Network::find("preview").expect("built in").to_toml();
-        assert!(Network::parse(&text.replace("format = \"cardano\"", "")).is_err());
-        assert!(Network::parse(&text.replace("format = \"cardano\"", "format = \"native\"")).is_err());
-        assert!(Network::parse(&text.replace("epoch_length", "epoch_lenght")).is_err());
+        let text = NetworkId::find("preview").expect("built in").to_toml();
+        assert!(NetworkId::parse(&text.replace("format = \"cardano\"", "")).is_err());
+        assert!(NetworkId::parse(&text.replace("format = \"cardano\"", "format = \"native\"")).is_err());
+        assert!(NetworkId::parse(&text.replace("epoch_length", "epoch_lenght")).is_err());
     }
 }
