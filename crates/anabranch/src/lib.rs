@@ -48,6 +48,7 @@ pub mod devnet;
 pub mod downstream;
 mod engine;
 pub mod follow;
+pub mod network;
 pub mod network_id;
 pub mod runtime;
 pub mod status;

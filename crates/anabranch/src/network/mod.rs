@@ -1,0 +1,14 @@
+//! The network: who this node is connected to, and what is said to whom.
+//!
+//! It listens, dials, owns the pool of sockets with its caps, sends to one peer or to all, matches answers to
+//! questions, and hands what is not its own upwards through a bounded sink.
+//!
+//! It does not know what a message means, and it routes nothing over more than one hop.
+
+mod address;
+mod clock;
+mod pipe;
+
+pub use address::{Address, PeerAddress, Remote};
+pub use clock::Clock;
+pub use pipe::{PipeAddress, PipeListener, listen as listen_on_pipe};
