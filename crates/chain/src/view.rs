@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-pub use orphans::{MAX_ORPHANS, Orphans};
+pub use orphans::{MAX_ORPHAN_BLOCKS, MAX_ORPHAN_BYTES, MAX_ORPHANS, Orphans};
 pub use writer::Writer;
 
 use crate::{Hash, Header, Point, Position, Slot, Tip, codec};

@@ -196,6 +196,38 @@ fn an_orphan_rolls_back_to_where_its_branch_began() {
 }
 
 #[test]
+fn blocks_that_were_shown_are_kept_for_a_while_when_they_leave_the_chain() {
+    let mut world = World::new();
+    let root = world.grow(Tip::default());
+    let mut old = vec![root];
+    for _ in 0..2 * MAX_ORPHAN_BLOCKS {
+        old.push(world.grow(old[old.len() - 1]));
+    }
+    world.publish();
+    let mut fork = root;
+    for _ in 0..old.len() {
+        fork = world.grow(fork);
+    }
+    world.publish();
+    let end = old[old.len() - 1].point.hash().expect("a block");
+    let branch = |world: &World, at: usize| {
+        world.view.orphans.on_branch(&end, Position(at as u64)).map(|entry| entry.header.point())
+    };
+    assert_eq!(branch(&world, old.len() - 1), Some(old[old.len() - 1].point));
+    assert_eq!(branch(&world, MAX_ORPHAN_BLOCKS + 1), Some(old[MAX_ORPHAN_BLOCKS + 1].point));
+    assert_eq!(branch(&world, MAX_ORPHAN_BLOCKS), None, "only the newest are kept");
+    assert_eq!(branch(&world, old.len()), None, "it ends before that");
+    // Back on the chain, they are no orphans any more.
+    let mut back = old[old.len() - 1];
+    for _ in 0..3 {
+        back = world.grow(back);
+    }
+    world.publish();
+    assert_eq!(branch(&world, old.len() - 1), None);
+    world.writer.check_invariants();
+}
+
+#[test]
 fn a_reader_at_an_unknown_orphan_is_lost() {
     let mut world = World::new();
     let mut tip = Tip::default();

@@ -13,6 +13,8 @@ pub struct Writer {
     recent: VecDeque<Arc<Entry>>,
     recent_bytes: usize,
     orphans: Arc<Orphans>,
+    /// What the last view showed above the irreversible tip: readers may be at it when it leaves the chain.
+    shown: Arc<[Arc<Entry>]>,
 }
 
 impl Writer {
@@ -43,8 +45,18 @@ impl Writer {
         self.epoch += 1;
         let root = tree.root();
         let recent = self.recent.iter().cloned().collect();
-        let volatile = tree.chain().cloned().collect();
+        let volatile: Arc<[Arc<Entry>]> = tree.chain().cloned().collect();
+        self.keep_orphans();
+        self.shown = volatile.clone();
         Arc::new(View::new(self.epoch, root.tip, root.settled, recent, volatile, self.orphans.clone()))
+    }
+
+    /// Keeps the blocks that were shown and left the chain since.
+    fn keep_orphans(&mut self) {
+        let left: Vec<_> = self.shown.iter().filter(|entry| self.orphans.lacks(entry)).cloned().collect();
+        if !left.is_empty() {
+            Arc::make_mut(&mut self.orphans).keep(left.into_iter());
+        }
     }
 
     /// Panics where the writer's bounds or its parts do not hold together.

@@ -5,6 +5,9 @@
 //! A run is let go when the client does not read, and read again when it does: so memory does not grow with a
 //! range's length, nor with the number of slow clients.
 //!
+//! A range that leaves the chain while it is sent is sent to its end, as the reference does, so long as the view
+//! still keeps its blocks; else the connection ends, since the protocol has no other way to say so.
+//!
 //! Spec: "Block-fetch server" of the node-to-node page; network specification, section 3.8. After MsgClientDone
 //! the client may begin again, as the reference allows.
 
@@ -57,10 +60,12 @@ struct Stream {
     /// The block that is sent next or now.
     next: Position,
     last: Position,
+    /// From here on its blocks are not on the chain any more: after its last one while all are.
+    fork: Position,
     /// How much of its message was sent.
     sent: usize,
     started: bool,
-    /// The view in which the end of the range was last seen on the chain.
+    /// The view in which the end of the range was last looked for.
     epoch: u64,
 }
 
@@ -150,12 +155,15 @@ impl Responder {
             Find::Absent => None,
         };
         match (self.phase, known(first, from), known(last, to)) {
-            (Phase::Stream(mut stream), _, Some(to)) if to == stream.last => {
-                stream.epoch = view.epoch;
-                self.phase = Phase::Stream(stream);
+            (Phase::Stream(stream), _, Some(to)) if to == stream.last => {
+                self.go_on(stream, stream.last.next(), view);
                 Ok(())
             }
-            (Phase::Stream(_), _, _) => Err(Reason::LeftChain),
+            (Phase::Stream(stream), _, _) => {
+                let fork = left_at(&last, view).ok_or(Reason::LeftChain)?;
+                self.go_on(stream, fork, view);
+                Ok(())
+            }
             (Phase::Next | Phase::Locate | Phase::Refuse, from, to) => {
                 self.begin(from, to, view);
                 Ok(())
@@ -211,8 +219,8 @@ impl Responder {
                 self.finish();
             }
             Phase::Stream(mut stream) => {
-                if stream.epoch != view.epoch && !self.confirm(&mut stream, view)? {
-                    return Ok(());
+                if stream.epoch != view.epoch {
+                    return self.confirm(stream, view);
                 }
                 if !stream.started {
                     self.put(&START_BATCH, room, out);
@@ -248,28 +256,31 @@ impl Responder {
     fn begin(&mut self, from: Option<Position>, to: Option<Position>, view: &View) {
         self.phase = match (from, to) {
             (Some(next), Some(last)) if next <= last => {
-                Phase::Stream(Stream { next, last, sent: 0, started: false, epoch: view.epoch })
+                let (fork, epoch) = (last.next(), view.epoch);
+                Phase::Stream(Stream { next, last, fork, sent: 0, started: false, epoch })
             }
             // Not on the chain, backwards, or from origin, which is no block.
             _ => Phase::Refuse,
         };
     }
 
-    /// Makes sure, in a new view, that the range is still on the chain; false where the log must say so.
-    fn confirm(&mut self, stream: &mut Stream, view: &View) -> Result<bool, Reason> {
+    /// Finds out, in a new view, how far the range is still on the chain; asks the log where only that knows.
+    fn confirm(&mut self, stream: Stream, view: &View) -> Result<(), Reason> {
         let (from, to) = *self.ranges.front().expect("a range is under way");
-        match view.find(&to) {
-            Find::At(cursor) if cursor.next == stream.last.next() => {
-                stream.epoch = view.epoch;
-                self.phase = Phase::Stream(*stream);
-                Ok(true)
-            }
-            Find::At(_) | Find::Absent => Err(Reason::LeftChain),
-            Find::AskLog => {
-                self.raise(Ask::Locate(from, to));
-                Ok(false)
-            }
+        if let Some(fork) = left_at(&to, view) {
+            self.go_on(stream, fork, view);
+            return Ok(());
         }
+        match view.find(&to) {
+            Find::At(cursor) if cursor.next == stream.last.next() => self.go_on(stream, cursor.next, view),
+            Find::At(_) | Find::Absent => return Err(Reason::LeftChain),
+            Find::AskLog => self.raise(Ask::Locate(from, to)),
+        }
+        Ok(())
+    }
+
+    fn go_on(&mut self, stream: Stream, fork: Position, view: &View) {
+        self.phase = Phase::Stream(Stream { fork, epoch: view.epoch, ..stream });
     }
 
     fn say_block(
@@ -283,13 +294,14 @@ impl Responder {
             self.run.pop_front();
             self.run_first = self.run_first.next();
         }
-        let log_end = stream.last.next().min(Position(view.settled));
+        let log_end = stream.fork.min(Position(view.settled));
         let is_at_run = self.run_first == stream.next && !self.run.is_empty();
         if is_at_run && self.run.len() <= self.low_mark && self.run_end() < log_end {
             self.raise(Ask::Blocks(self.run_end(), Position(log_end.0 - 1)));
         }
         let block = match self.run.front() {
             Some(block) if is_at_run => block,
+            _ if stream.next >= stream.fork => self.orphan(stream.next, view).ok_or(Reason::LeftChain)?,
             _ => match view.entry(stream.next) {
                 Some(entry) => &entry.block,
                 None if stream.next < log_end => {
@@ -307,6 +319,12 @@ impl Responder {
         }
         self.phase = Phase::Stream(stream);
         Ok(())
+    }
+
+    /// A block of the range that is not on the chain any more.
+    fn orphan<'a>(&self, at: Position, view: &'a View) -> Option<&'a Bytes> {
+        let end = self.ranges.front()?.1.hash()?;
+        Some(&view.orphans.on_branch(&end, at)?.block)
     }
 
     /// The position after the last block of the run.
@@ -350,6 +368,11 @@ impl Responder {
             assert!(stream.next.0 <= stream.last.0 + 1, "a range ends where it ends");
         }
     }
+}
+
+/// Where the branch that ends with this block left the chain, if it did lately.
+fn left_at(end: &Point, view: &View) -> Option<Position> {
+    Some(view.orphans.ancestor(&end.hash()?)?.next)
 }
 
 /// Appends at most `room` bytes of a block's message, from byte `sent` on. Says how many, and whether that was

@@ -65,7 +65,7 @@ fn a_range_that_is_not_on_the_chain_or_backwards_has_no_blocks() {
 }
 
 #[test]
-fn a_range_survives_growth_and_settling_but_not_leaving_the_chain() {
+fn a_range_survives_growth_and_settling() {
     let mut world = World::open(Made::new(4, 12));
     world.receive(&frame(BLOCK_FETCH, &request(world.made.point(1), world.made.point(9))));
     let mut said = Vec::new();
@@ -77,11 +77,44 @@ fn a_range_survives_growth_and_settling_but_not_leaving_the_chain() {
     let wanted = world.made.entries[1..=9].iter().map(|entry| entry.block.to_vec()).collect::<Vec<_>>();
     let said = said.into_iter().map(|(_, bytes)| bytes).collect::<Vec<_>>();
     assert_eq!(batch(&said), Some(wanted));
+}
 
+#[test]
+fn a_range_that_leaves_the_chain_is_sent_to_its_end() {
+    let mut world = World::open(Made::new(10, 20));
+    let wanted = world.made.entries[5..=18].iter().map(|entry| entry.block.to_vec()).collect::<Vec<_>>();
+    world.receive(&frame(BLOCK_FETCH, &request(world.made.point(5), world.made.point(18))));
+    let mut said = Vec::new();
+    let mut take = |world: &mut World| {
+        let mut bytes = world.take(20_000).0;
+        while bytes.is_empty() {
+            bytes = world.take(20_000).0;
+        }
+        world.decode(&bytes, &mut said);
+    };
+    take(&mut world);
+    // Its end leaves the chain, then more of it, and then others settle above its part that is left.
+    world.made.roll_back(4);
+    world.made.grow(6, 1);
+    take(&mut world);
+    world.made.roll_back(9);
+    world.made.grow(12, 2);
+    take(&mut world);
+    world.made.settle(21);
+    said.extend(world.hear());
+    assert_eq!(world.closed(), None);
+    let said = said.into_iter().map(|(_, bytes)| bytes).collect::<Vec<_>>();
+    assert_eq!(batch(&said), Some(wanted));
+}
+
+#[test]
+fn a_range_whose_blocks_are_forgotten_ends_the_connection() {
+    let mut world = World::open(Made::new(4, 20));
     world.receive(&frame(BLOCK_FETCH, &request(world.made.point(9), world.made.point(14))));
     world.take(1);
-    world.made.roll_back(3);
+    world.made.roll_back(8);
     world.made.grow(3, 1);
+    world.made.left.clear();
     world.hear();
     assert_eq!(world.closed(), Some(Reason::LeftChain));
 }

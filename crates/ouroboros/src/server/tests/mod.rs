@@ -46,12 +46,14 @@ struct Made {
     settled: usize,
     epoch: u64,
     orphans: Vec<(Hash, usize)>,
+    /// What left the chain, in full.
+    left: Vec<Arc<Entry>>,
 }
 
 impl Made {
     /// `count` blocks, the first `settled` of them in the log.
     fn new(settled: usize, count: usize) -> Self {
-        let mut made = Self { entries: Vec::new(), settled, epoch: 0, orphans: Vec::new() };
+        let mut made = Self { entries: Vec::new(), settled, epoch: 0, orphans: Vec::new(), left: Vec::new() };
         made.grow(count, 0);
         made
     }
@@ -86,7 +88,8 @@ impl Made {
         let kept = self.entries.len() - count;
         assert!(kept >= self.settled, "what is in the log stays");
         self.orphans.iter_mut().for_each(|(_, ancestor)| *ancestor = kept.min(*ancestor));
-        self.orphans.extend(self.entries.drain(kept..).map(|entry| (entry.header.id, kept)));
+        self.orphans.extend(self.entries[kept..].iter().map(|entry| (entry.header.id, kept)));
+        self.left.extend(self.entries.drain(kept..));
         self.epoch += 1;
     }
 
@@ -112,13 +115,15 @@ impl Made {
         let last = self.settled.checked_sub(1);
         let irreversible = last.map_or(Tip::default(), |at| self.entries[at].header.tip());
         let orphans = self.orphans.iter().map(|(id, ancestor)| (*id, self.cursor(*ancestor)));
+        let mut orphans = orphans.collect::<Orphans>();
+        orphans.keep(self.left.iter().cloned());
         View::new(
             self.epoch,
             irreversible,
             self.settled as u64,
             self.entries[self.settled.saturating_sub(RECENT)..self.settled].into(),
             self.entries[self.settled..].into(),
-            Arc::new(orphans.collect::<Orphans>()),
+            Arc::new(orphans),
         )
     }
 
