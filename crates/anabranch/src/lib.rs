@@ -50,6 +50,7 @@ mod engine;
 pub mod follow;
 pub mod network;
 pub mod network_id;
+pub mod peers;
 pub mod runtime;
 pub mod status;
 

@@ -150,6 +150,19 @@ impl Format {
         }
     }
 
+    /// Which chain this is, for those who must not mistake it for another: of a native chain its genesis' hash,
+    /// of Cardano's networks, which tell each other apart by their magic alone, a hash of that.
+    pub fn chain_id(&self) -> Hash {
+        match self {
+            Self::Cardano(params) => {
+                let mut bytes = Vec::new();
+                codec::encode(&mut bytes, |out| out.array(2)?.str("cardano")?.u32(params.magic)?.ok());
+                native::blake2b(&bytes)
+            }
+            Self::Native(params) => params.chain(),
+        }
+    }
+
     /// k: with this many blocks on top a block is deep.
     pub fn security(&self) -> u64 {
         match self {
@@ -373,5 +386,26 @@ impl State {
         reader.close(list, "state")?;
         reader.finish("state")?;
         Ok(Self { tip, next, boundary, detail })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_network_has_a_chain_id_of_its_own() {
+        let cardano = |name| {
+            let params = cardano::Params::built_in(name).expect("built in");
+            Format::Cardano(Arc::new(params)).chain_id()
+        };
+        let native = native::Params::solo("mine", 1, 5, [3; 32]);
+        // Preprod's magic is 1 as well.
+        let ids = [cardano("mainnet"), cardano("preprod"), cardano("preview"), native.chain()];
+        for (at, id) in ids.iter().enumerate() {
+            assert!(!ids[..at].contains(id), "{id}");
+        }
+        assert_eq!(cardano("preview"), cardano("preview"));
+        assert_eq!(Format::Native(Arc::new(native.clone())).chain_id(), native.chain());
     }
 }
