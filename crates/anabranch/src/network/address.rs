@@ -102,6 +102,12 @@ impl Serialize for Address {
     }
 }
 
+impl Serialize for PeerAddress {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        as_text(self, to)
+    }
+}
+
 impl Serialize for Remote {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         as_text(self, to)

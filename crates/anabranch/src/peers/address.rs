@@ -1,15 +1,18 @@
-//! Peers as people write them: `KEY@HOST:PORT`, or `KEY@unix:PATH` on one machine.
+//! How people write peers and places: `KEY@HOST:PORT`, or `KEY@unix:PATH` on one machine.
 //!
-//! A host is a name or an address; names are looked up afresh at each dial, so nothing is looked up here.
+//! A host is a name or an address; names are looked up afresh at each dial, so nothing is looked up here. A pipe
+//! cannot be written: it is handed over by whoever made it.
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 
-use link::PeerId;
 use link::identity;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::network::{Address, PeerAddress};
 
 /// What stands before the path of a Unix socket.
 const UNIX: &str = "unix:";
@@ -19,30 +22,6 @@ const MAX_SOCKET_PATH_BYTES: usize = 107;
 
 /// The longest host: what the domain name system allows.
 const MAX_HOST_BYTES: usize = 253;
-
-/// A peer and where it is.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Address {
-    /// Who it must prove to be.
-    pub peer: PeerId,
-    /// Where it listens.
-    pub place: Place,
-}
-
-/// Where a peer listens.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Place {
-    /// At a TCP port.
-    Tcp {
-        /// A name, an IPv4 address, or an IPv6 address without its brackets.
-        host: String,
-        /// Never 0.
-        port: u16,
-    },
-    /// At a Unix socket.
-    Unix(PathBuf),
-}
 
 /// Where this node listens for peers.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -91,19 +70,19 @@ pub enum ParseError {
     },
 }
 
-impl FromStr for Address {
+impl FromStr for PeerAddress {
     type Err = ParseError;
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
         let Some((key, place)) = text.split_once('@') else {
             return Err(ParseError::NoKey { text: text.into() });
         };
-        let peer = key.parse().map_err(|reason| ParseError::Key { text: key.into(), reason })?;
-        Ok(Self { peer, place: place.parse()? })
+        let key = key.parse().map_err(|reason| ParseError::Key { text: key.into(), reason })?;
+        Ok(Self { key, address: place.parse()? })
     }
 }
 
-impl FromStr for Place {
+impl FromStr for Address {
     type Err = ParseError;
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
@@ -148,46 +127,18 @@ fn socket_path(path: &str) -> Result<PathBuf, ParseError> {
     Ok(path.into())
 }
 
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}@{}", self.peer, self.place)
-    }
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
-            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
-            Self::Unix(path) => write_unix(f, path),
-        }
-    }
-}
-
 impl fmt::Display for Listen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(address) => address.fmt(f),
-            Self::Unix(path) => write_unix(f, path),
+            Self::Unix(path) => write!(f, "{UNIX}{}", path.display()),
         }
     }
 }
 
-fn write_unix(f: &mut fmt::Formatter<'_>, path: &Path) -> fmt::Result {
-    write!(f, "{UNIX}{}", path.display())
-}
-
-impl TryFrom<String> for Address {
-    type Error = ParseError;
-
-    fn try_from(text: String) -> Result<Self, ParseError> {
-        text.parse()
-    }
-}
-
-impl From<Address> for String {
-    fn from(address: Address) -> Self {
-        address.to_string()
+impl<'de> Deserialize<'de> for PeerAddress {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        String::deserialize(from)?.parse().map_err(D::Error::custom)
     }
 }
 
@@ -219,9 +170,9 @@ mod tests {
             ["relay.example.org:4001", "10.0.0.1:1", "[::1]:65535", "unix:/run/peer.sock", "unix:here"]
         {
             let text = format!("{}@{place}", key());
-            let address: Address = text.parse().expect(place);
+            let address: PeerAddress = text.parse().expect(place);
             assert_eq!(address.to_string(), text);
-            assert_eq!(address.peer.to_string(), key());
+            assert_eq!(address.key.to_string(), key());
         }
         for listen in ["0.0.0.0:4001", "[::]:0", "unix:/run/peer.sock"] {
             assert_eq!(listen.parse::<Listen>().expect(listen).to_string(), listen);
@@ -230,7 +181,7 @@ mod tests {
 
     #[test]
     fn says_which_part_of_an_address_is_wrong() {
-        let parse = |text: &str| text.parse::<Address>().expect_err(text);
+        let parse = |text: &str| text.parse::<PeerAddress>().expect_err(text);
         assert!(matches!(parse("relay:4001"), ParseError::NoKey { .. }));
         assert!(matches!(parse(""), ParseError::NoKey { .. }));
         assert!(matches!(parse("12@relay:4001"), ParseError::Key { .. }));

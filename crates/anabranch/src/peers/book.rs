@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use link::PeerId;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 
-use super::{Address, Place};
+use crate::network::{Address, PeerAddress};
 
 /// The file's name inside a data directory.
 pub const NAME: &str = "peers.redb";
@@ -46,9 +46,9 @@ pub struct Book {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Known {
     /// Who.
-    pub peer: PeerId,
-    /// Where it listens; a peer that is only waited for has no place.
-    pub place: Option<Place>,
+    pub key: PeerId,
+    /// Where it listens; none where it is only waited for.
+    pub address: Option<Address>,
     /// Whether a place is reserved for it and it is never given up.
     pub pinned: bool,
 }
@@ -57,7 +57,7 @@ pub struct Known {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ban {
     /// Who.
-    pub peer: PeerId,
+    pub key: PeerId,
     /// Since when, in seconds since the Unix epoch.
     pub since_s: u64,
 }
@@ -145,7 +145,7 @@ impl Book {
             }
             for row in reading.open_table(BANS)?.iter()? {
                 let (key, since) = row?;
-                bans.push(Ban { peer: PeerId(*key.value()), since_s: since.value() });
+                bans.push(Ban { key: PeerId(*key.value()), since_s: since.value() });
             }
             Ok((peers, bans))
         })?;
@@ -157,10 +157,10 @@ impl Book {
     ///
     /// # Errors
     /// When it is full or cannot be written.
-    pub fn add(&self, address: &Address) -> Result<(), Error> {
+    pub fn add(&self, address: &PeerAddress) -> Result<(), Error> {
         self.change(|peers, _| {
-            let pinned = peers.get(&address.peer.0)?.is_some_and(|kept| kept.value().1);
-            peers.insert(&address.peer.0, (address.place.to_string().as_str(), pinned))?;
+            let pinned = peers.get(&address.key.0)?.is_some_and(|kept| kept.value().1);
+            peers.insert(&address.key.0, (address.address.to_string().as_str(), pinned))?;
             Ok(())
         })
     }
@@ -210,7 +210,7 @@ impl Book {
     /// When it is full or cannot be written.
     pub fn ban(&self, ban: Ban) -> Result<(), Error> {
         self.change(|_, bans| {
-            bans.insert(&ban.peer.0, ban.since_s)?;
+            bans.insert(&ban.key.0, ban.since_s)?;
             Ok(())
         })
     }
@@ -276,15 +276,15 @@ impl Book {
         }
     }
 
-    fn known(&self, peer: PeerId, place: &str, pinned: bool) -> Result<Known, Error> {
+    fn known(&self, key: PeerId, place: &str, pinned: bool) -> Result<Known, Error> {
         let damaged = |reason| Error::Damaged { path: self.path.clone(), reason };
-        let place = match place {
+        let address = match place {
             "" => None,
             place => {
                 Some(place.parse().map_err(|error: super::address::ParseError| damaged(error.to_string()))?)
             }
         };
-        Ok(Known { peer, place, pinned })
+        Ok(Known { key, address, pinned })
     }
 }
 

@@ -7,5 +7,5 @@ pub mod address;
 pub mod book;
 pub mod key_file;
 
-pub use address::{Address, Listen, Place};
+pub use address::Listen;
 pub use book::Book;

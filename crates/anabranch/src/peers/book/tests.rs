@@ -6,12 +6,12 @@ fn id(n: u8) -> PeerId {
     link::Identity::from_seed(&[n; 32]).peer_id()
 }
 
-fn address(n: u8, place: &str) -> Address {
-    Address { peer: id(n), place: place.parse().expect(place) }
+fn address(n: u8, place: &str) -> PeerAddress {
+    PeerAddress { key: id(n), address: place.parse().expect(place) }
 }
 
 fn sorted(mut known: Vec<Known>) -> Vec<Known> {
-    known.sort_by_key(|known| known.peer);
+    known.sort_by_key(|known| known.key);
     known
 }
 
@@ -29,23 +29,26 @@ fn what_was_changed_is_there_after_a_restart() {
     book.unpin(&id(4)).expect("unpinned");
     book.add(&address(5, "10.0.0.1:1")).expect("added");
     book.drop_peer(&id(5)).expect("dropped");
-    book.ban(Ban { peer: id(1), since_s: 77 }).expect("banned");
-    book.ban(Ban { peer: id(6), since_s: 78 }).expect("banned");
+    book.ban(Ban { key: id(1), since_s: 77 }).expect("banned");
+    book.ban(Ban { key: id(6), since_s: 78 }).expect("banned");
     book.unban(&id(6)).expect("unbanned");
     drop(book);
     let (book, contents) = Book::open(&path).expect("opened");
-    let place = |n: u8, place: &str| Some(address(n, place).place);
+    let place = |n: u8, place: &str| Some(address(n, place).address);
     let expected = vec![
-        Known { peer: id(1), place: place(1, "relay.example.org:4001"), pinned: false },
-        Known { peer: id(2), place: place(2, "unix:/run/peer.sock"), pinned: true },
-        Known { peer: id(3), place: None, pinned: true },
+        Known { key: id(1), address: place(1, "relay.example.org:4001"), pinned: false },
+        Known { key: id(2), address: place(2, "unix:/run/peer.sock"), pinned: true },
+        Known { key: id(3), address: None, pinned: true },
     ];
     assert_eq!(contents.known, sorted(expected));
-    assert_eq!(contents.bans, vec![Ban { peer: id(1), since_s: 77 }]);
+    assert_eq!(contents.bans, vec![Ban { key: id(1), since_s: 77 }]);
     book.add(&address(2, "10.0.0.2:2")).expect("moved");
     book.unpin(&id(3)).expect("unpinned");
     let known = book.contents().expect("read").known;
-    assert!(known.contains(&Known { peer: id(2), place: place(2, "10.0.0.2:2"), pinned: true }), "{known:?}");
+    assert!(
+        known.contains(&Known { key: id(2), address: place(2, "10.0.0.2:2"), pinned: true }),
+        "{known:?}"
+    );
     assert_eq!(known.len(), 2, "without a place and a pin there is nothing to keep");
 }
 
@@ -62,7 +65,7 @@ fn takes_no_more_than_it_has_room_for() {
         Ok(())
     })
     .expect("just fits");
-    assert!(matches!(book.ban(Ban { peer: id(1), since_s: 1 }), Err(Error::Full)));
+    assert!(matches!(book.ban(Ban { key: id(1), since_s: 1 }), Err(Error::Full)));
     assert_eq!(book.contents().expect("read").bans.len() as u64, MAX_ENTRIES, "and nothing is lost");
 }
 
@@ -90,7 +93,7 @@ fn a_file_of_another_version_is_refused() {
 fn written(path: &Path) -> (Vec<u8>, Contents) {
     let (book, _) = Book::open(path).expect("made");
     book.add(&address(1, "relay.example.org:4001")).expect("added");
-    book.ban(Ban { peer: id(2), since_s: 77 }).expect("banned");
+    book.ban(Ban { key: id(2), since_s: 77 }).expect("banned");
     let contents = book.contents().expect("read");
     drop(book);
     (std::fs::read(path).expect("there"), contents)
