@@ -1,19 +1,19 @@
 //! The mux: segments in any cut.
 
-use link::mux::{Demux, Lane, Violation};
+use link::mux::{Demux, Limit, Policy, Violation};
 use link::segment::{HEADER_BYTES, Header};
 use link::{Mode, Protocol};
 
 use crate::Target;
 
 /// Wide enough for a whole segment: what overruns would depend on how much came at once.
-const LANES: &[Lane] = &[
-    Lane { protocol: Protocol(2), ingress_bytes: u16::MAX as u32 },
-    Lane { protocol: Protocol(8), ingress_bytes: u16::MAX as u32 },
+const LIMITS: &[Limit] = &[
+    Limit { protocol: Protocol(2), ingress_bytes: u16::MAX as u32 },
+    Limit { protocol: Protocol(8), ingress_bytes: u16::MAX as u32 },
 ];
 
 /// A limit that is soon reached by one who never releases.
-const NARROW: &[Lane] = &[Lane { protocol: Protocol(2), ingress_bytes: 64 }];
+const NARROW: &[Limit] = &[Limit { protocol: Protocol(2), ingress_bytes: 64 }];
 
 pub(crate) const SEGMENTS: Target = Target { name: "segments", run, seeds };
 
@@ -28,14 +28,14 @@ fn run(input: &[u8]) {
 
 /// Per protocol its bytes, and the fault in the end.
 fn parts(stream: &[u8], cut: usize) -> (Vec<u8>, Vec<u8>, Option<Violation>) {
-    let mut demux = Demux::new(Mode::Responder, LANES);
+    let mut demux = Demux::new(Mode::Responder, Policy::Close, LIMITS);
     let (mut first, mut second) = (Vec::new(), Vec::new());
     for mut piece in stream.chunks(cut) {
         loop {
             match demux.next(&mut piece) {
                 Ok(Some(part)) => {
-                    let lane = if part.protocol == LANES[0].protocol { &mut first } else { &mut second };
-                    lane.extend_from_slice(part.bytes);
+                    let kept = if part.protocol == LIMITS[0].protocol { &mut first } else { &mut second };
+                    kept.extend_from_slice(part.bytes);
                     demux.release(part.protocol, part.bytes.len());
                 }
                 Ok(None) => break,
@@ -48,7 +48,7 @@ fn parts(stream: &[u8], cut: usize) -> (Vec<u8>, Vec<u8>, Option<Violation>) {
 }
 
 fn never_holds_more_than_its_limit(mut stream: &[u8]) {
-    let mut demux = Demux::new(Mode::Responder, NARROW);
+    let mut demux = Demux::new(Mode::Responder, Policy::Close, NARROW);
     while let Ok(Some(_)) = demux.next(&mut stream) {
         assert!(demux.held(NARROW[0].protocol) <= NARROW[0].ingress_bytes);
     }

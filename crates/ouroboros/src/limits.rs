@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use link::Protocol;
-use link::mux::Lane;
+use link::mux::Limit;
 
 /// Which protocols both sides speak, and what they know of each other.
 pub const HANDSHAKE: Protocol = Protocol(0);
@@ -47,18 +47,18 @@ pub const UNACKNOWLEDGED_IDS: u16 = 10;
 
 /// The protocols before the connection is agreed on. No number is given for the handshake's queue: one segment
 /// must hold it.
-pub const HANDSHAKE_LANES: &[Lane] = &[Lane { protocol: HANDSHAKE, ingress_bytes: 65_535 }];
+pub const HANDSHAKE_LIMITS: &[Limit] = &[Limit { protocol: HANDSHAKE, ingress_bytes: 65_535 }];
 
 /// The protocols of an agreed connection. Each number is the reference's, its safety margin of 10 % included.
-pub const LANES: &[Lane] = &[
+pub const LIMITS: &[Limit] = &[
     // 300 headers of 1,400 B.
-    Lane { protocol: CHAIN_SYNC, ingress_bytes: 462_000 },
+    Limit { protocol: CHAIN_SYNC, ingress_bytes: 462_000 },
     // Ten blocks of 2 MiB.
-    Lane { protocol: BLOCK_FETCH, ingress_bytes: 23_068_694 },
+    Limit { protocol: BLOCK_FETCH, ingress_bytes: 23_068_694 },
     // Ten transactions of 64 KiB with their ids.
-    Lane { protocol: TX_SUBMISSION, ingress_bytes: 721_424 },
-    Lane { protocol: KEEP_ALIVE, ingress_bytes: 1_408 },
-    Lane { protocol: PEER_SHARING, ingress_bytes: 5_760 },
+    Limit { protocol: TX_SUBMISSION, ingress_bytes: 721_424 },
+    Limit { protocol: KEEP_ALIVE, ingress_bytes: 1_408 },
+    Limit { protocol: PEER_SHARING, ingress_bytes: 5_760 },
 ];
 
 /// What one state of a protocol allows.

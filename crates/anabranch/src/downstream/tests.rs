@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use chain::view::{Entry, Orphans};
 use chain::{Block, Format, Hash, Header, Height, Point, Position, Slot, View, cardano};
-use link::mux::{Demux, Lane};
+use link::mux::{Demux, Limit, Policy};
 use link::{Mode, Protocol, segment};
 use ouroboros::framing::Framer;
 use ouroboros::handshake::{self, Version, VersionData, Versions};
@@ -27,11 +27,11 @@ const REQUEST_NEXT: [u8; 2] = [0x81, 0x00];
 /// Far above what anything here takes; only a fault waits for it.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-const ALL: &[Lane] = &[
-    Lane { protocol: HANDSHAKE, ingress_bytes: u32::MAX },
-    Lane { protocol: CHAIN_SYNC, ingress_bytes: u32::MAX },
-    Lane { protocol: BLOCK_FETCH, ingress_bytes: u32::MAX },
-    Lane { protocol: KEEP_ALIVE, ingress_bytes: u32::MAX },
+const ALL: &[Limit] = &[
+    Limit { protocol: HANDSHAKE, ingress_bytes: u32::MAX },
+    Limit { protocol: CHAIN_SYNC, ingress_bytes: u32::MAX },
+    Limit { protocol: BLOCK_FETCH, ingress_bytes: u32::MAX },
+    Limit { protocol: KEEP_ALIVE, ingress_bytes: u32::MAX },
 ];
 
 /// A server with a chain: most of it in a store, its end in the view.
@@ -81,7 +81,12 @@ impl World {
 
     async fn dial(&self) -> Client {
         let stream = TcpStream::connect(self.handle.local_addr().unwrap()).await.expect("it listens");
-        Client { stream, demux: Demux::new(Mode::Initiator, ALL), framers: BTreeMap::new(), said: Vec::new() }
+        Client {
+            stream,
+            demux: Demux::new(Mode::Initiator, Policy::Close, ALL),
+            framers: BTreeMap::new(),
+            said: Vec::new(),
+        }
     }
 
     /// Waits until the server has so many clients.

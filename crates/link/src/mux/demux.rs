@@ -1,11 +1,21 @@
 //! The way in: from the bytes of a connection to parts of segments.
 
-use super::Lane;
+use super::Limit;
 use crate::segment::{HEADER_BYTES, Header};
 use crate::{Mode, Protocol};
 
-/// How many protocols one connection may carry: Cardano's node-to-node needs five at a time.
-pub const MAX_LANES: usize = 8;
+/// How many protocols one connection may carry: Cardano's node-to-node needs five at a time, a link between peers
+/// eight.
+pub const MAX_LIMITS: usize = 8;
+
+/// What a fault of the peer costs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Policy {
+    /// The connection: after a fault the demux is not to be fed again. What Cardano's network asks.
+    Close,
+    /// The segment: its payload is passed over, and the next one is taken as if nothing had happened.
+    Reject,
+}
 
 /// What a peer did wrong in the mux.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -36,6 +46,28 @@ pub enum Violation {
         /// Its limit in bytes.
         limit: u32,
     },
+    /// A segment that is not as long as the frame that carries it. A stream's segments need no frames and cannot
+    /// do this.
+    #[error("a segment of {length} bytes in a frame with room for {held}")]
+    Cut {
+        /// What its header says; 0 where there was no whole header.
+        length: u16,
+        /// What its frame holds behind the header.
+        held: usize,
+    },
+}
+
+impl Violation {
+    /// Its name for operators and machines: it does not change.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::UnknownProtocol { .. } => "unknown_channel",
+            Self::WrongMode { .. } => "wrong_mode",
+            Self::Empty { .. } => "empty_segment",
+            Self::Overrun { .. } => "overrun",
+            Self::Cut { .. } => "cut_segment",
+        }
+    }
 }
 
 /// A piece of one segment's payload.
@@ -49,33 +81,42 @@ pub struct Part<'a> {
 
 /// Cuts a connection's bytes into parts, in any cut of the bytes.
 #[derive(Debug, Clone)]
-pub struct Demux {
-    lanes: &'static [Lane],
-    held: [u32; MAX_LANES],
+pub struct Demux<L = &'static [Limit]> {
+    limits: L,
+    policy: Policy,
+    held: [u32; MAX_LIMITS],
     expected: Mode,
     head: [u8; HEADER_BYTES],
     head_len: u8,
     protocol: Protocol,
     left: u16,
+    /// How much of a rejected segment is still to be passed over.
+    skip: u16,
 }
 
-impl Demux {
+impl<L: AsRef<[Limit]>> Demux<L> {
     /// A demux for the side of the protocols that `ours` names, with these protocols running.
-    pub fn new(ours: Mode, lanes: &'static [Lane]) -> Self {
-        assert!(lanes.len() <= MAX_LANES, "too many protocols for one connection");
+    pub fn new(ours: Mode, policy: Policy, limits: L) -> Self {
+        assert!(limits.as_ref().len() <= MAX_LIMITS, "too many protocols for one connection");
         Self {
-            lanes,
-            held: [0; MAX_LANES],
+            limits,
+            policy,
+            held: [0; MAX_LIMITS],
             expected: ours.other(),
             head: [0; HEADER_BYTES],
             head_len: 0,
             protocol: Protocol(0),
             left: 0,
+            skip: 0,
         }
     }
 
     /// Takes the next part off the front of `input`; nothing when all of it was consumed.
+    ///
+    /// # Errors
+    /// The peer's fault. Whether the demux may be fed on is the [`Policy`]'s.
     pub fn next<'a>(&mut self, input: &mut &'a [u8]) -> Result<Option<Part<'a>>, Violation> {
+        self.pass_over(input);
         if self.left == 0 && !self.open(input)? {
             return Ok(None);
         }
@@ -83,37 +124,62 @@ impl Demux {
         if have == 0 {
             return Ok(None);
         }
-        self.charge(have)?;
+        if let Err(fault) = self.charge(self.protocol, have) {
+            self.give_up(self.left);
+            return Err(fault);
+        }
         let (bytes, rest) = input.split_at(have);
         *input = rest;
         self.left -= have as u16;
         Ok(Some(Part { protocol: self.protocol, bytes }))
     }
 
+    /// Counts bytes that did not arrive as if they had: what a message costs beside its length.
+    ///
+    /// # Errors
+    /// When more waits then than may.
+    pub fn hold(&mut self, protocol: Protocol, bytes: usize) -> Result<(), Violation> {
+        self.charge(protocol, bytes)
+    }
+
     /// Says that the protocol dealt with this many of its bytes.
     pub fn release(&mut self, protocol: Protocol, bytes: usize) {
-        if let Some(lane) = self.lane(protocol) {
-            let held = self.held[lane] as usize;
+        if let Some(at) = self.position(protocol) {
+            let held = self.held[at] as usize;
             assert!(bytes <= held, "released {bytes} of {held} bytes of protocol {protocol}");
-            self.held[lane] = (held - bytes) as u32;
+            self.held[at] = (held - bytes) as u32;
         }
     }
 
     /// How many bytes of the protocol wait to be dealt with.
     pub fn held(&self, protocol: Protocol) -> u32 {
-        self.lane(protocol).map_or(0, |lane| self.held[lane])
+        self.position(protocol).map_or(0, |at| self.held[at])
     }
 
     /// Replaces the protocols that run, when the handshake is over.
-    pub fn enter(&mut self, lanes: &'static [Lane]) {
-        assert!(lanes.len() <= MAX_LANES, "too many protocols for one connection");
-        self.lanes = lanes;
-        self.held = [0; MAX_LANES];
+    pub fn enter(&mut self, limits: L) {
+        assert!(limits.as_ref().len() <= MAX_LIMITS, "too many protocols for one connection");
+        self.limits = limits;
+        self.held = [0; MAX_LIMITS];
     }
 
     /// Whether a segment has begun to arrive and not ended: the time limit for reading one runs.
     pub fn is_inside_segment(&self) -> bool {
-        self.left > 0 || self.head_len > 0
+        self.left > 0 || self.head_len > 0 || self.skip > 0
+    }
+
+    fn pass_over(&mut self, input: &mut &[u8]) {
+        let have = input.len().min(usize::from(self.skip));
+        *input = &input[have..];
+        self.skip -= have as u16;
+    }
+
+    /// Gives up the segment of which this much is to come, where that is the policy.
+    fn give_up(&mut self, bytes: u16) {
+        if self.policy == Policy::Reject {
+            self.skip = bytes;
+            self.left = 0;
+        }
     }
 
     /// Reads a header; false when it is not all there.
@@ -135,13 +201,15 @@ impl Demux {
             self.head_len = 0;
             self.head
         };
-        self.check(Header::decode(head))?;
+        let header = Header::decode(head);
+        self.check(header).inspect_err(|_| self.give_up(header.length))?;
+        (self.protocol, self.left) = (header.protocol, header.length);
         Ok(true)
     }
 
-    fn check(&mut self, header: Header) -> Result<(), Violation> {
+    fn check(&self, header: Header) -> Result<(), Violation> {
         let protocol = header.protocol;
-        if self.lane(protocol).is_none() {
+        if self.position(protocol).is_none() {
             return Err(Violation::UnknownProtocol { protocol });
         }
         if header.mode != self.expected {
@@ -150,25 +218,22 @@ impl Demux {
         if header.length == 0 {
             return Err(Violation::Empty { protocol });
         }
-        self.protocol = protocol;
-        self.left = header.length;
         Ok(())
     }
 
-    fn charge(&mut self, bytes: usize) -> Result<(), Violation> {
-        let protocol = self.protocol;
+    fn charge(&mut self, protocol: Protocol, bytes: usize) -> Result<(), Violation> {
         // The protocol may have ended inside its own segment: the handshake's last one held more than it should.
-        let lane = self.lane(protocol).ok_or(Violation::UnknownProtocol { protocol })?;
-        let limit = self.lanes[lane].ingress_bytes;
-        let held = self.held[lane] as usize + bytes;
+        let at = self.position(protocol).ok_or(Violation::UnknownProtocol { protocol })?;
+        let limit = self.limits.as_ref()[at].ingress_bytes;
+        let held = self.held[at] as usize + bytes;
         if held > limit as usize {
             return Err(Violation::Overrun { protocol, limit });
         }
-        self.held[lane] = held as u32;
+        self.held[at] = held as u32;
         Ok(())
     }
 
-    fn lane(&self, protocol: Protocol) -> Option<usize> {
-        self.lanes.iter().position(|lane| lane.protocol == protocol)
+    fn position(&self, protocol: Protocol) -> Option<usize> {
+        self.limits.as_ref().iter().position(|limit| limit.protocol == protocol)
     }
 }

@@ -1,6 +1,6 @@
 //! The way out: from what the protocols have to say to segments.
 
-use super::Lane;
+use super::Limit;
 use crate::segment::{HEADER_BYTES, Header, MAX_SENT_BYTES, sent_us};
 use crate::{Mode, Protocol, Time};
 
@@ -28,7 +28,7 @@ impl Mux {
     pub fn transmit(
         &mut self,
         now: Time,
-        lanes: &[Lane],
+        lanes: &[Limit],
         budget: usize,
         out: &mut Vec<u8>,
         mut fill: impl FnMut(Protocol, usize, &mut Vec<u8>),

@@ -1,11 +1,11 @@
-//! Many mini-protocols over one connection.
+//! Many mini-protocols, or channels, over one connection.
 //!
 //! [`Demux`] cuts what arrives into parts of segments and hands them on without copying or keeping them;
 //! [`Mux`] asks each protocol in turn for one segment. Neither queues anything: what a protocol has not
 //! dealt with yet stays with the protocol, and [`Demux`] only counts it against that protocol's limit.
 //!
-//! A fault (see [`Violation`]) ends the connection, as Cardano's network asks: after one, a [`Demux`] is not to be
-//! fed again.
+//! What a fault (see [`Violation`]) costs is a setting, the [`Policy`]: Cardano's network wants the connection
+//! closed, peers of ours lose the segment alone.
 //!
 //! **Invariant:** a connection on which nothing is under way holds no buffer.
 
@@ -14,14 +14,14 @@ mod egress;
 #[cfg(test)]
 mod tests;
 
-pub use demux::{Demux, MAX_LANES, Part, Violation};
+pub use demux::{Demux, MAX_LIMITS, Part, Policy, Violation};
 pub use egress::{Mux, Outbox};
 
 use crate::Protocol;
 
-/// One mini-protocol of a connection.
+/// How much may wait for one mini-protocol of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Lane {
+pub struct Limit {
     /// Its number.
     pub protocol: Protocol,
     /// How many bytes may have arrived for it without having been dealt with.

@@ -8,9 +8,9 @@ use crate::{Mode, Time};
 
 const A: Protocol = Protocol(2);
 const B: Protocol = Protocol(8);
-const LANES: &[Lane] =
-    &[Lane { protocol: A, ingress_bytes: 100_000 }, Lane { protocol: B, ingress_bytes: 1_408 }];
-const ONLY_B: &[Lane] = &[Lane { protocol: B, ingress_bytes: 1_408 }];
+const LIMITS: &[Limit] =
+    &[Limit { protocol: A, ingress_bytes: 100_000 }, Limit { protocol: B, ingress_bytes: 1_408 }];
+const ONLY_B: &[Limit] = &[Limit { protocol: B, ingress_bytes: 1_408 }];
 
 fn segment(protocol: Protocol, mode: Mode, payload: &[u8]) -> Vec<u8> {
     let length = payload.len() as u16;
@@ -21,7 +21,7 @@ fn segment(protocol: Protocol, mode: Mode, payload: &[u8]) -> Vec<u8> {
 
 /// Everything that a responder's demux hands on from these chunks, joined by protocol; all is dealt with.
 fn receive(chunks: &[&[u8]]) -> Result<Vec<(Protocol, Vec<u8>)>, Violation> {
-    let mut demux = Demux::new(Mode::Responder, LANES);
+    let mut demux = Demux::new(Mode::Responder, Policy::Close, LIMITS);
     let mut got: Vec<(Protocol, Vec<u8>)> = Vec::new();
     for chunk in chunks {
         let mut input = *chunk;
@@ -57,7 +57,7 @@ fn refuses_what_does_not_run_here() {
 
 #[test]
 fn counts_what_waits_against_the_limit() {
-    let mut demux = Demux::new(Mode::Responder, LANES);
+    let mut demux = Demux::new(Mode::Responder, Policy::Close, LIMITS);
     let bytes = segment(B, Mode::Initiator, &[0; 1_000]);
     assert_eq!(demux.next(&mut &bytes[..]).unwrap().unwrap().bytes.len(), 1_000);
     assert_eq!(demux.held(B), 1_000);
@@ -69,7 +69,7 @@ fn counts_what_waits_against_the_limit() {
 
 #[test]
 fn the_end_of_a_protocol_inside_its_own_segment_is_seen() {
-    let mut demux = Demux::new(Mode::Responder, LANES);
+    let mut demux = Demux::new(Mode::Responder, Policy::Close, LIMITS);
     let bytes = segment(A, Mode::Initiator, b"abcd");
     let mut input = &bytes[..10];
     assert_eq!(demux.next(&mut input).unwrap().unwrap().bytes, b"ab");
@@ -86,7 +86,7 @@ fn each_protocol_gets_one_segment_a_turn() {
     let mut out = Vec::new();
     let now = Time { mono: Duration::from_secs(5_000), ..Time::default() };
     let mut send = |budget, out: &mut Vec<u8>| {
-        mux.transmit(now, LANES, budget, out, |protocol, room, out| {
+        mux.transmit(now, LIMITS, budget, out, |protocol, room, out| {
             let (_, outbox) = waiting.iter_mut().find(|(p, _)| *p == protocol).unwrap();
             outbox.fill(room, out);
         })
@@ -150,7 +150,7 @@ proptest! {
 }
 
 fn receive_any(bytes: &[u8]) -> Result<usize, Violation> {
-    let mut demux = Demux::new(Mode::Responder, LANES);
+    let mut demux = Demux::new(Mode::Responder, Policy::Close, LIMITS);
     let mut input = bytes;
     let mut got = 0;
     while let Some(part) = demux.next(&mut input)? {

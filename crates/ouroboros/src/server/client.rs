@@ -4,15 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chain::View;
-use link::mux::{Demux, Mux, Outbox};
+use link::mux::{Demux, Mux, Outbox, Policy};
 use link::{Mode, Protocol, Time};
 
 use super::ingress::Ingress;
-use super::{Config, Input, LANES, LANES_OF_FOLLOWERS, LANES_WITHOUT_SHARING, Output, Reason, Status, slot};
+use super::{
+    Config, Input, LIMITS, LIMITS_OF_FOLLOWERS, LIMITS_WITHOUT_SHARING, Output, Reason, Status, slot,
+};
 use crate::framing::Item;
 use crate::handshake::{Answer, VersionData};
 use crate::limits::{
-    BLOCK_FETCH, CHAIN_SYNC, HANDSHAKE, HANDSHAKE_LANES, HANDSHAKE_SEGMENT, KEEP_ALIVE, PEER_SHARING,
+    BLOCK_FETCH, CHAIN_SYNC, HANDSHAKE, HANDSHAKE_LIMITS, HANDSHAKE_SEGMENT, KEEP_ALIVE, PEER_SHARING,
     SEGMENT, TX_SUBMISSION, Wait,
 };
 use crate::{Violation, block_fetch, chain_sync, handshake, keep_alive, peer_sharing, tx_submission};
@@ -41,7 +43,7 @@ pub struct Client {
     draining: bool,
     demux: Demux,
     mux: Mux,
-    ingress: [Ingress; LANES.len()],
+    ingress: [Ingress; LIMITS.len()],
     chain_sync: chain_sync::Responder,
     keep_alive: keep_alive::Responder,
     block_fetch: Option<Box<block_fetch::Responder>>,
@@ -74,7 +76,7 @@ impl Client {
             config,
             phase: Phase::Handshake,
             draining: false,
-            demux: Demux::new(Mode::Responder, HANDSHAKE_LANES),
+            demux: Demux::new(Mode::Responder, Policy::Close, HANDSHAKE_LIMITS),
             mux: Mux::new(Mode::Responder),
             ingress: Default::default(),
             chain_sync: chain_sync::Responder::new(now.mono),
@@ -107,21 +109,21 @@ impl Client {
         buffer: &mut Vec<u8>,
         out: &mut Vec<Output>,
     ) -> bool {
-        let lanes = match self.phase {
+        let limits = match self.phase {
             Phase::Handshake | Phase::Closed => return false,
-            Phase::Closing(_) => HANDSHAKE_LANES,
+            Phase::Closing(_) => HANDSHAKE_LIMITS,
             // The answer to the handshake goes first.
             Phase::Open { .. } if self.rare.as_ref().is_some_and(|rare| !rare.handshake.is_empty()) => {
-                HANDSHAKE_LANES
+                HANDSHAKE_LIMITS
             }
             // Most clients only follow.
-            Phase::Open { .. } if self.block_fetch.is_none() && self.rare.is_none() => LANES_OF_FOLLOWERS,
-            Phase::Open { sharing: true, .. } => LANES,
-            Phase::Open { sharing: false, .. } => LANES_WITHOUT_SHARING,
+            Phase::Open { .. } if self.block_fetch.is_none() && self.rare.is_none() => LIMITS_OF_FOLLOWERS,
+            Phase::Open { sharing: true, .. } => LIMITS,
+            Phase::Open { sharing: false, .. } => LIMITS_WITHOUT_SHARING,
         };
         let mut mux = self.mux.clone();
         let mut fault = None;
-        let mut more = mux.transmit(now, lanes, budget, buffer, |protocol, room, buffer| {
+        let mut more = mux.transmit(now, limits, budget, buffer, |protocol, room, buffer| {
             if fault.is_none()
                 && let Err(reason) = self.fill(now.mono, protocol, view, room, buffer)
             {
@@ -138,7 +140,7 @@ impl Client {
             (None, Phase::Handshake | Phase::Open { .. } | Phase::Closed) => {}
         }
         // The other protocols have their turn after it.
-        more |= lanes == HANDSHAKE_LANES;
+        more |= limits == HANDSHAKE_LIMITS;
         match self.resume(now, view) {
             Ok(resumed) => more |= resumed,
             Err(reason) => {
@@ -361,9 +363,9 @@ impl Client {
             return Ok(false);
         }
         let mut resumed = false;
-        for lane in LANES {
+        for limit in LIMITS {
             // Only a handshake makes outputs of its own, and it is over.
-            resumed |= self.take_held(now, lane.protocol, view, &mut Vec::new())?;
+            resumed |= self.take_held(now, limit.protocol, view, &mut Vec::new())?;
         }
         Ok(resumed)
     }
@@ -446,7 +448,7 @@ impl Client {
         self.phase = match answer {
             Answer::Accepted { version, data } => {
                 let VersionData { peer_sharing: sharing, .. } = data;
-                self.demux.enter(if sharing { LANES } else { LANES_WITHOUT_SHARING });
+                self.demux.enter(if sharing { LIMITS } else { LIMITS_WITHOUT_SHARING });
                 out.push(Output::Opened { version, data });
                 Phase::Open { version, sharing }
             }

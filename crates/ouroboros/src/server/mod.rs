@@ -22,7 +22,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use chain::{Chunk, Cursor, Point, Position};
 use link::Protocol;
-use link::mux::Lane;
+use link::mux::Limit;
 
 pub use client::Client;
 pub use status::Status;
@@ -37,19 +37,19 @@ use crate::{Violation, handshake};
 const BLOCK_FETCH_INGRESS_BYTES: u32 = 2 * SMALL_BYTES as u32;
 
 /// The protocols that a client may use.
-const LANES: &[Lane] = &[
-    Lane { protocol: KEEP_ALIVE, ingress_bytes: 1_408 },
-    Lane { protocol: CHAIN_SYNC, ingress_bytes: 462_000 },
-    Lane { protocol: BLOCK_FETCH, ingress_bytes: BLOCK_FETCH_INGRESS_BYTES },
-    Lane { protocol: TX_SUBMISSION, ingress_bytes: 721_424 },
-    Lane { protocol: PEER_SHARING, ingress_bytes: 5_760 },
+const LIMITS: &[Limit] = &[
+    Limit { protocol: KEEP_ALIVE, ingress_bytes: 1_408 },
+    Limit { protocol: CHAIN_SYNC, ingress_bytes: 462_000 },
+    Limit { protocol: BLOCK_FETCH, ingress_bytes: BLOCK_FETCH_INGRESS_BYTES },
+    Limit { protocol: TX_SUBMISSION, ingress_bytes: 721_424 },
+    Limit { protocol: PEER_SHARING, ingress_bytes: 5_760 },
 ];
 
 /// The same where peer-sharing was not agreed on: the protocol does not run.
-const LANES_WITHOUT_SHARING: &[Lane] = LANES.split_at(4).0;
+const LIMITS_WITHOUT_SHARING: &[Limit] = LIMITS.split_at(4).0;
 
 /// The protocols of a client that asked for no blocks, addresses or transactions: the others are silent.
-const LANES_OF_FOLLOWERS: &[Lane] = LANES.split_at(2).0;
+const LIMITS_OF_FOLLOWERS: &[Limit] = LIMITS.split_at(2).0;
 
 /// What all clients of a server have in common.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -172,5 +172,5 @@ impl Reason {
 /// The place of a protocol's ingress among a client's.
 fn slot(protocol: Protocol) -> usize {
     // The handshake is over before any of the others begins.
-    LANES.iter().position(|lane| lane.protocol == protocol).unwrap_or(0)
+    LIMITS.iter().position(|limit| limit.protocol == protocol).unwrap_or(0)
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use link::mux::{self, Demux, Mux, Part};
+use link::mux::{self, Demux, Mux, Part, Policy};
 use link::{Mode, Time};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -51,7 +51,7 @@ impl State {
         let chain_sync = chain_sync::Initiator::new(config.requests_in_flight.get(), rng);
         Self {
             phase: Phase::Handshake,
-            demux: Demux::new(Mode::Initiator, limits::HANDSHAKE_LANES),
+            demux: Demux::new(Mode::Initiator, Policy::Close, limits::HANDSHAKE_LIMITS),
             mux: Mux::new(Mode::Initiator),
             segment_since: None,
             handshake: Conversation::new(handshake::Initiator::new(now.mono, proposed)),
@@ -82,13 +82,13 @@ impl State {
 
     /// Appends what there is to send, until about `budget` bytes were added; returns whether there may be more.
     pub fn transmit(&mut self, now: Time, budget: usize, out: &mut Vec<u8>) -> bool {
-        let lanes = match self.phase {
-            Phase::Handshake => limits::HANDSHAKE_LANES,
-            Phase::Running { .. } | Phase::Closed => limits::LANES,
+        let limits = match self.phase {
+            Phase::Handshake => limits::HANDSHAKE_LIMITS,
+            Phase::Running { .. } | Phase::Closed => limits::LIMITS,
         };
         let Self { mux, handshake, chain_sync, block_fetch, tx_submission, keep_alive, peer_sharing, .. } =
             self;
-        mux.transmit(now, lanes, budget, out, |protocol, room, out| {
+        mux.transmit(now, limits, budget, out, |protocol, room, out| {
             let outbox = match protocol {
                 limits::HANDSHAKE => handshake.speaker.outbox(),
                 limits::CHAIN_SYNC => chain_sync.speaker.outbox(),
@@ -194,7 +194,7 @@ impl State {
             return Err(Reason::Handshake(refused));
         }
         if let Outcome::Accepted { version, data } = outcome {
-            self.demux.enter(limits::LANES);
+            self.demux.enter(limits::LIMITS);
             self.phase = Phase::Running { peer_sharing: data.peer_sharing };
             self.tx_submission.speaker.start();
             self.keep_alive.speaker.start(now);

@@ -13,7 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use chain::view::{ChunkEntry, Entry, Orphans};
 use chain::{Chunk, Cursor, Hash, Header, Height, Point, Position, Slot, Tip, View};
-use link::mux::{Demux, Lane};
+use link::mux::{Demux, Limit, Policy};
 use link::{Mode, Protocol, Time, segment};
 
 use super::*;
@@ -26,13 +26,13 @@ const MAGIC: u32 = 2;
 const RECENT: usize = 3;
 
 /// All protocols, as the client's side sees them.
-const ALL: &[Lane] = &[
-    Lane { protocol: crate::limits::HANDSHAKE, ingress_bytes: u32::MAX },
-    Lane { protocol: CHAIN_SYNC, ingress_bytes: u32::MAX },
-    Lane { protocol: BLOCK_FETCH, ingress_bytes: u32::MAX },
-    Lane { protocol: TX_SUBMISSION, ingress_bytes: u32::MAX },
-    Lane { protocol: KEEP_ALIVE, ingress_bytes: u32::MAX },
-    Lane { protocol: PEER_SHARING, ingress_bytes: u32::MAX },
+const ALL: &[Limit] = &[
+    Limit { protocol: crate::limits::HANDSHAKE, ingress_bytes: u32::MAX },
+    Limit { protocol: CHAIN_SYNC, ingress_bytes: u32::MAX },
+    Limit { protocol: BLOCK_FETCH, ingress_bytes: u32::MAX },
+    Limit { protocol: TX_SUBMISSION, ingress_bytes: u32::MAX },
+    Limit { protocol: KEEP_ALIVE, ingress_bytes: u32::MAX },
+    Limit { protocol: PEER_SHARING, ingress_bytes: u32::MAX },
 ];
 
 fn time(mono: Duration) -> Time {
@@ -189,7 +189,7 @@ impl World {
             made,
             client: Client::new(config, time(now)),
             now,
-            demux: Demux::new(Mode::Initiator, ALL),
+            demux: Demux::new(Mode::Initiator, Policy::Close, ALL),
             framers: BTreeMap::new(),
             outputs: Vec::new(),
             has_log: true,

@@ -186,8 +186,8 @@ proptest! {
         messages in prop::collection::vec((0..5_usize, prop::collection::vec(any::<u8>(), 1..12)), 1..60)
     ) {
         let mut world = World::open(Made::new(5, 9));
-        for (lane, bytes) in messages {
-            world.say(LANES[lane].protocol, &bytes);
+        for (which, bytes) in messages {
+            world.say(LIMITS[which].protocol, &bytes);
         }
     }
 }

@@ -6,7 +6,7 @@ mod speech;
 use std::time::Duration;
 
 use chain::{Hash, Height, Point, Slot, Tip};
-use link::mux::{Demux, Lane};
+use link::mux::{Demux, Limit, Policy};
 use link::segment::Header;
 use link::{Mode, Protocol, Time};
 use rand::SeedableRng;
@@ -25,14 +25,14 @@ const HEADER: &[u8] = &[0x82, 5, 0xd8, 24, 0x43, 1, 2, 3];
 const DATA: VersionData =
     VersionData { magic: MAGIC, initiator_only: true, peer_sharing: false, query: false, peras: false };
 
-/// Every lane at once, for the server's side: the tests do not test its mux.
-const ALL: &[Lane] = &[
-    Lane { protocol: crate::limits::HANDSHAKE, ingress_bytes: u32::MAX },
-    Lane { protocol: crate::limits::CHAIN_SYNC, ingress_bytes: u32::MAX },
-    Lane { protocol: crate::limits::BLOCK_FETCH, ingress_bytes: u32::MAX },
-    Lane { protocol: crate::limits::TX_SUBMISSION, ingress_bytes: u32::MAX },
-    Lane { protocol: crate::limits::KEEP_ALIVE, ingress_bytes: u32::MAX },
-    Lane { protocol: crate::limits::PEER_SHARING, ingress_bytes: u32::MAX },
+/// Every protocol at once, for the server's side: the tests do not test its mux.
+const ALL: &[Limit] = &[
+    Limit { protocol: crate::limits::HANDSHAKE, ingress_bytes: u32::MAX },
+    Limit { protocol: crate::limits::CHAIN_SYNC, ingress_bytes: u32::MAX },
+    Limit { protocol: crate::limits::BLOCK_FETCH, ingress_bytes: u32::MAX },
+    Limit { protocol: crate::limits::TX_SUBMISSION, ingress_bytes: u32::MAX },
+    Limit { protocol: crate::limits::KEEP_ALIVE, ingress_bytes: u32::MAX },
+    Limit { protocol: crate::limits::PEER_SHARING, ingress_bytes: u32::MAX },
 ];
 
 /// A machine, and the bytes that the server at its other end has seen.
@@ -50,7 +50,7 @@ impl World {
     fn seeded(config: &Config, seed: u64) -> Self {
         let now = Duration::from_secs(100);
         let state = State::new(config, time(now), ChaCha8Rng::seed_from_u64(seed));
-        Self { state, now, demux: Demux::new(Mode::Responder, ALL) }
+        Self { state, now, demux: Demux::new(Mode::Responder, Policy::Close, ALL) }
     }
 
     /// After the handshake, with its messages and the first of the protocols already read.
