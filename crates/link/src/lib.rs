@@ -4,10 +4,12 @@
 //! that has nothing under way.
 
 pub mod channel;
+pub mod frame;
 pub mod identity;
 pub mod message;
 pub mod mux;
 pub mod segment;
+pub mod session;
 mod time;
 
 pub use identity::{Identity, PeerId};

@@ -1,0 +1,325 @@
+//! Three messages of Noise XX, or two claims in the plain mode.
+//!
+//! | | dialler → acceptor | acceptor → dialler |
+//! |---|---|---|
+//! | 1 | ephemeral key, preamble (in clear) | |
+//! | 2 | | ephemeral key, Noise key, identity and proof |
+//! | 3 | Noise key, identity and proof | |
+//!
+//! Each message is one frame; its first byte says whether it is one (0) or a refusal (1), which anybody on the way
+//! could have made up. The dialler learns who answered before it says who it is.
+
+use rand::CryptoRng;
+use snow::{Builder, HandshakeState};
+
+use super::payload::{PREAMBLE_BYTES, PROOF_BYTES, check_preamble, check_proof, preamble, proof};
+use super::resolver::{Resolver, public_key};
+use super::{Cipher, Config, Opener, Sealer, Security, Session, Violation};
+use crate::frame::{Limits, TAG_BYTES};
+use crate::{Identity, Mode, PeerId};
+
+/// The first byte of a handshake message.
+const MESSAGE: u8 = 0;
+/// The first byte of a refusal.
+const REFUSAL: u8 = 1;
+
+/// The refusals that this side makes of itself.
+const OTHER_VERSION: u8 = 1;
+const OTHER_NETWORK: u8 = 2;
+const OTHER_CIPHER: u8 = 3;
+
+/// A public key of X25519, or of Ed25519.
+const KEY_BYTES: usize = 32;
+const FIRST_BYTES: usize = KEY_BYTES + PREAMBLE_BYTES;
+const THIRD_BYTES: usize = KEY_BYTES + TAG_BYTES + PROOF_BYTES + TAG_BYTES;
+const SECOND_BYTES: usize = KEY_BYTES + THIRD_BYTES;
+
+/// One side of a handshake. After a violation it is not to be fed again; it may still have a refusal to send.
+pub struct Handshake {
+    config: Config,
+    identity: Identity,
+    /// Whom we dialled.
+    expected: Option<PeerId>,
+    ours: Mode,
+    channel: Channel,
+    step: Step,
+}
+
+/// What the messages travel in.
+enum Channel {
+    Noise { cipher: Cipher, state: Box<HandshakeState>, key: [u8; KEY_BYTES] },
+    Plain,
+}
+
+/// Who does what next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    SendFirst,
+    AwaitFirst,
+    SendSecond { claimed: Option<PeerId> },
+    AwaitSecond,
+    SendThird { peer: PeerId },
+    AwaitThird,
+    Finished { peer: PeerId },
+    Refuse { code: u8 },
+    Failed,
+}
+
+/// Appends a frame that refuses the peer before it is authenticated.
+pub fn refusal(code: u8, out: &mut Vec<u8>) {
+    frame(&[REFUSAL, code], out);
+}
+
+impl Handshake {
+    /// The side that dialled, perhaps a peer that it knows.
+    pub fn dial(
+        config: &Config,
+        identity: &Identity,
+        expected: Option<PeerId>,
+        rng: &mut impl CryptoRng,
+    ) -> Self {
+        Self::new(config, identity, expected, Mode::Initiator, Step::SendFirst, rng)
+    }
+
+    /// The side that was dialled.
+    pub fn accept(config: &Config, identity: &Identity, rng: &mut impl CryptoRng) -> Self {
+        Self::new(config, identity, None, Mode::Responder, Step::AwaitFirst, rng)
+    }
+
+    fn new(
+        config: &Config,
+        identity: &Identity,
+        expected: Option<PeerId>,
+        ours: Mode,
+        step: Step,
+        rng: &mut impl CryptoRng,
+    ) -> Self {
+        let channel = match config.security {
+            Security::Noise(cipher) => noise(cipher, &preamble(config), ours, rng),
+            Security::Plain => Channel::Plain,
+        };
+        Self { config: *config, identity: identity.clone(), expected, ours, channel, step }
+    }
+
+    /// Takes the content of a frame from the peer.
+    ///
+    /// # Errors
+    /// When the peer did something wrong, or refused us. The handshake has failed then.
+    pub fn receive(&mut self, content: &[u8]) -> Result<(), Violation> {
+        let step = self.next(content);
+        self.step = match step {
+            Ok(step) => step,
+            Err(violation) => refused_with(violation).map_or(Step::Failed, |code| Step::Refuse { code }),
+        };
+        step.map(|_| ())
+    }
+
+    /// Appends the frame that is due, if one is.
+    pub fn transmit(&mut self, out: &mut Vec<u8>) {
+        self.step = match self.step {
+            Step::SendFirst => {
+                self.send_first(out);
+                Step::AwaitSecond
+            }
+            Step::SendSecond { claimed } => {
+                self.send_proof(SECOND_BYTES, out);
+                claimed.map_or(Step::AwaitThird, |peer| Step::Finished { peer })
+            }
+            Step::SendThird { peer } => {
+                self.send_proof(THIRD_BYTES, out);
+                Step::Finished { peer }
+            }
+            Step::Refuse { code } => {
+                refusal(code, out);
+                Step::Failed
+            }
+            step @ (Step::AwaitFirst
+            | Step::AwaitSecond
+            | Step::AwaitThird
+            | Step::Finished { .. }
+            | Step::Failed) => step,
+        };
+    }
+
+    /// Whether the peer is known and everything was sent.
+    pub fn is_finished(&self) -> bool {
+        matches!(self.step, Step::Finished { .. })
+    }
+
+    /// The session. Only to be called when it [is finished](Self::is_finished).
+    pub fn finish(self) -> Session {
+        let Step::Finished { peer } = self.step else { panic!("a handshake at {:?} is not over", self.step) };
+        let (sealer, opener) = match self.channel {
+            Channel::Plain => (Sealer::plain(), Opener::plain()),
+            Channel::Noise { cipher, mut state, .. } => {
+                let (dialler, acceptor) = state.dangerously_get_raw_split();
+                let (out, back) = match self.ours {
+                    Mode::Initiator => (dialler, acceptor),
+                    Mode::Responder => (acceptor, dialler),
+                };
+                (Sealer::noise(cipher, &out), Opener::noise(cipher, &back))
+            }
+        };
+        Session { peer, sealer, opener }
+    }
+
+    fn next(&mut self, content: &[u8]) -> Result<Step, Violation> {
+        let malformed = Violation::Malformed { length: content.len() };
+        let message = match content {
+            [MESSAGE, message @ ..] => message,
+            &[REFUSAL, code] => return Err(Violation::Refused { code }),
+            _ => return Err(malformed),
+        };
+        match self.step {
+            Step::AwaitFirst => self.on_first(message),
+            Step::AwaitSecond => self.on_second(message),
+            Step::AwaitThird => Ok(Step::Finished { peer: self.on_proof(message, THIRD_BYTES)? }),
+            Step::SendFirst
+            | Step::SendSecond { .. }
+            | Step::SendThird { .. }
+            | Step::Finished { .. }
+            | Step::Refuse { .. }
+            | Step::Failed => Err(Violation::OutOfTurn),
+        }
+    }
+
+    /// The preamble stands behind the key in both modes, so that the wrong mode is found out as such.
+    fn on_first(&mut self, message: &[u8]) -> Result<Step, Violation> {
+        let malformed = Violation::Malformed { length: message.len() };
+        let (key, theirs) = message.split_first_chunk::<KEY_BYTES>().ok_or(malformed)?;
+        check_preamble(&self.config, theirs)?;
+        let claimed = match &mut self.channel {
+            Channel::Noise { state, .. } => {
+                read(state, message)?;
+                None
+            }
+            Channel::Plain => Some(self.check_peer(PeerId(*key))?),
+        };
+        Ok(Step::SendSecond { claimed })
+    }
+
+    /// In the plain mode the dialler has claimed its key in the first message already.
+    fn on_second(&mut self, message: &[u8]) -> Result<Step, Violation> {
+        let peer = self.on_proof(message, SECOND_BYTES)?;
+        Ok(match self.channel {
+            Channel::Noise { .. } => Step::SendThird { peer },
+            Channel::Plain => Step::Finished { peer },
+        })
+    }
+
+    /// A message that says who the peer is.
+    fn on_proof(&mut self, message: &[u8], bytes: usize) -> Result<PeerId, Violation> {
+        let malformed = Violation::Malformed { length: message.len() };
+        let peer = match &mut self.channel {
+            Channel::Noise { state, .. } => {
+                if message.len() != bytes {
+                    return Err(malformed);
+                }
+                let payload = read(state, message)?;
+                let proof = payload.first_chunk().ok_or(malformed)?;
+                let key = state.get_remote_static().and_then(<[u8]>::first_chunk).ok_or(malformed)?;
+                check_proof(proof, key)?
+            }
+            Channel::Plain => PeerId(message.try_into().map_err(|_| malformed)?),
+        };
+        self.check_peer(peer)
+    }
+
+    fn check_peer(&self, found: PeerId) -> Result<PeerId, Violation> {
+        if found == self.identity.peer_id() {
+            return Err(Violation::OwnKey);
+        }
+        match self.expected {
+            Some(expected) if expected != found => Err(Violation::WrongKey { expected, found }),
+            Some(_) | None => Ok(found),
+        }
+    }
+
+    fn send_first(&mut self, out: &mut Vec<u8>) {
+        let preamble = preamble(&self.config);
+        match &mut self.channel {
+            Channel::Noise { state, .. } => send(state, &preamble, FIRST_BYTES, out),
+            Channel::Plain => {
+                frame(&[&[MESSAGE][..], &self.identity.peer_id().0, &preamble].concat(), out);
+            }
+        }
+    }
+
+    fn send_proof(&mut self, bytes: usize, out: &mut Vec<u8>) {
+        match &mut self.channel {
+            Channel::Noise { state, key, .. } => send(state, &proof(&self.identity, key), bytes, out),
+            Channel::Plain => frame(&[&[MESSAGE][..], &self.identity.peer_id().0].concat(), out),
+        }
+    }
+}
+
+impl std::fmt::Debug for Handshake {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Handshake({:?}, {:?}, keys not shown)", self.ours, self.step)
+    }
+}
+
+fn noise(cipher: Cipher, prologue: &[u8], ours: Mode, rng: &mut impl CryptoRng) -> Channel {
+    let (mut secret, mut ephemeral) = ([0; 32], [0; 32]);
+    rng.fill_bytes(&mut secret);
+    rng.fill_bytes(&mut ephemeral);
+    let pattern = match cipher {
+        Cipher::Aes256Gcm => "Noise_XX_25519_AESGCM_SHA256",
+        Cipher::ChaChaPoly => "Noise_XX_25519_ChaChaPoly_SHA256",
+    };
+    let params = pattern.parse().expect("a pattern that snow knows");
+    let builder = Builder::with_resolver(params, Box::new(Resolver { ephemeral }))
+        .local_private_key(&secret)
+        .and_then(|builder| builder.prologue(prologue))
+        .expect("each is set once");
+    let state = match ours {
+        Mode::Initiator => builder.build_initiator(),
+        Mode::Responder => builder.build_responder(),
+    };
+    let state = Box::new(state.expect("all that the pattern needs is there"));
+    Channel::Noise { cipher, state, key: public_key(&secret) }
+}
+
+/// Reads a message of Noise: its payload, in the beginning of what is returned.
+fn read(state: &mut HandshakeState, message: &[u8]) -> Result<[u8; PROOF_BYTES], Violation> {
+    let mut payload = [0; PROOF_BYTES];
+    match state.read_message(message, &mut payload) {
+        Ok(_) => Ok(payload),
+        Err(snow::Error::Dh) => Err(Violation::WeakKey),
+        Err(snow::Error::Decrypt) => Err(Violation::Unauthentic),
+        Err(_) => Err(Violation::Malformed { length: message.len() }),
+    }
+}
+
+fn send(state: &mut HandshakeState, payload: &[u8], bytes: usize, out: &mut Vec<u8>) {
+    // snow wants room for a tag even where there is no key yet.
+    let mut content = [MESSAGE; 1 + SECOND_BYTES + TAG_BYTES];
+    let written = state.write_message(payload, &mut content[1..]).expect("our turn, and room enough");
+    assert_eq!(written, bytes, "the length of a handshake message is known beforehand");
+    frame(&content[..1 + bytes], out);
+}
+
+/// What the peer is told when we refuse it.
+fn refused_with(violation: Violation) -> Option<u8> {
+    match violation {
+        Violation::WrongVersion { .. } => Some(OTHER_VERSION),
+        Violation::WrongNetwork { .. } => Some(OTHER_NETWORK),
+        Violation::WrongCipher { .. } => Some(OTHER_CIPHER),
+        Violation::NotAnabranch
+        | Violation::Refused { .. }
+        | Violation::Malformed { .. }
+        | Violation::OutOfTurn
+        | Violation::WeakKey
+        | Violation::Unproven { .. }
+        | Violation::WrongKey { .. }
+        | Violation::OwnKey
+        | Violation::Unauthentic
+        | Violation::Exhausted => None,
+    }
+}
+
+fn frame(content: &[u8], out: &mut Vec<u8>) {
+    debug_assert!(content.len() <= usize::from(Limits::HANDSHAKE.max), "a handshake message is short");
+    out.extend_from_slice(&(content.len() as u16).to_be_bytes());
+    out.extend_from_slice(content);
+}
