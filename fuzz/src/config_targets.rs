@@ -37,13 +37,24 @@ fn config_seeds() -> Vec<Vec<u8>> {
                 agree = 2\ndial_timeout_ms = 1\n[downstream]\nlisten = [\"127.0.0.1:0\"]\nmax_clients = 9\n\
                 max_clients_per_address = 3\ndrain_ms = 0\n[chain]\ndepth = 1\ncheck_threads = 2\n[admin]\n\
                 listen = \"127.0.0.1:9\"\n[log]\nfilter = \"info\"\nformat = \"json\"\n";
-    let seeds = vec![Vec::new(), full.into()];
+    let peers = format!(
+        "[peers]\nlisten = [\"0.0.0.0:1\", \"unix:/a\"]\ndial = [\"{0}@a.example:1\", \"{1}@unix:/b\"]\npinned = [\"{0}\"]\n\
+         deny = [\"{2}\"]\nreserved = 1\n[link]\ncipher = \"chachapoly\"\nstrikes = 0\n",
+        key(1),
+        key(2),
+        key(3)
+    );
+    let seeds = vec![Vec::new(), full.into(), peers.into()];
     for seed in &seeds {
         let config: Config =
             toml::from_str(str::from_utf8(seed).expect("text")).expect("a seed is a configuration");
         config.validate().expect("a sound one");
     }
     seeds
+}
+
+fn key(n: u8) -> link::PeerId {
+    link::Identity::from_seed(&[n; 32]).peer_id()
 }
 
 fn genesis_seeds() -> Vec<Vec<u8>> {

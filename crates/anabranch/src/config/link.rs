@@ -1,0 +1,92 @@
+//! `[link]`: one link with one peer: its cipher, its deadlines, its buffers. Both ends need not agree, but for the
+//! cipher.
+
+use std::num::{NonZeroU32, NonZeroU64};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Error, nonzero, nonzero32};
+
+/// The longest outer frame, and so the least that a read buffer must hold.
+const FRAME_BYTES: u32 = 12_312;
+
+/// One link with one peer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Link {
+    /// The cipher of all links; peers must have the same.
+    pub cipher: Cipher,
+    /// How long a handshake may take, and the agreement after it.
+    pub handshake_timeout_ms: NonZeroU64,
+    /// How often a ping is sent.
+    pub ping_interval_ms: NonZeroU64,
+    /// A peer that said nothing for so long is taken for dead.
+    pub dead_after_ms: NonZeroU64,
+    /// A peer that takes nothing for so long, though there is something for it, is disconnected.
+    pub write_stall_ms: NonZeroU64,
+    /// How long a link that closes may take to send the reason.
+    pub close_timeout_ms: NonZeroU64,
+    /// So many faults within `strikes_within_ms` disconnect a peer; 0: none ever do.
+    pub strikes: u32,
+    /// For how long a fault counts.
+    pub strikes_within_ms: NonZeroU64,
+    /// How much is read at once.
+    pub read_bytes: NonZeroU32,
+    /// What all links together may hold of messages that came in, unfinished or not yet taken.
+    pub max_held_bytes: NonZeroU64,
+    /// The least that the kernel is given to send ahead.
+    pub min_unsent_bytes: NonZeroU32,
+    /// The most that the kernel is given to send ahead: what an urgent message may have to wait behind.
+    pub max_unsent_bytes: NonZeroU32,
+    /// Between these two: what the line takes in this time.
+    pub unsent_us: NonZeroU32,
+}
+
+/// What encrypts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Cipher {
+    /// AES-256-GCM: for processors with instructions for it.
+    #[default]
+    Aes256Gcm,
+    /// ChaCha20-Poly1305: for others.
+    ChaChaPoly,
+}
+
+impl Default for Link {
+    fn default() -> Self {
+        Self {
+            cipher: Cipher::default(),
+            // link.md's table, "Limits".
+            handshake_timeout_ms: nonzero(5_000),
+            ping_interval_ms: nonzero(30_000),
+            dead_after_ms: nonzero(75_000),
+            write_stall_ms: nonzero(20_000),
+            close_timeout_ms: nonzero(1_000),
+            strikes: 16,
+            strikes_within_ms: nonzero(600_000),
+            read_bytes: nonzero32(FRAME_BYTES),
+            // A guess: 512 connections of half a megabyte; an idle one holds nothing.
+            max_held_bytes: nonzero(256 << 20),
+            // link.md, "Lanes": measured.
+            min_unsent_bytes: nonzero32(16 << 10),
+            max_unsent_bytes: nonzero32(128 << 10),
+            unsent_us: nonzero32(2_000),
+        }
+    }
+}
+
+impl Link {
+    pub(super) fn validate(&self) -> Result<(), Error> {
+        if self.ping_interval_ms >= self.dead_after_ms {
+            return Err(Error::Order { less: "link.ping_interval_ms", more: "link.dead_after_ms" });
+        }
+        if self.min_unsent_bytes > self.max_unsent_bytes {
+            return Err(Error::Order { less: "link.min_unsent_bytes", more: "link.max_unsent_bytes" });
+        }
+        if self.read_bytes.get() < FRAME_BYTES {
+            return Err(Error::ReadBytes { found: self.read_bytes.get() });
+        }
+        Ok(())
+    }
+}
