@@ -6,9 +6,15 @@
 //! It does not know what a message means, and it routes nothing over more than one hop.
 
 mod address;
+mod alarm;
+mod bearer;
+mod buffers;
 mod clock;
+pub mod pace;
 mod pipe;
+mod signal;
 
 pub use address::{Address, PeerAddress, Remote};
+pub use bearer::Bearer;
 pub use clock::Clock;
 pub use pipe::{PipeAddress, PipeListener, listen as listen_on_pipe};
