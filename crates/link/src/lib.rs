@@ -3,6 +3,7 @@
 //! Everything here is sans-IO: bytes go in in any cut, bytes come out, and nothing is kept for a connection
 //! that has nothing under way.
 
+pub mod budget;
 pub mod channel;
 pub mod frame;
 pub mod identity;
@@ -10,8 +11,11 @@ pub mod message;
 pub mod mux;
 pub mod segment;
 pub mod session;
+pub mod strikes;
 mod time;
+pub mod violation;
 
 pub use identity::{Identity, PeerId};
 pub use segment::{Mode, Protocol};
 pub use time::Time;
+pub use violation::Violation;

@@ -1,0 +1,270 @@
+//! The bytes that all links together may hold of what their peers sent.
+//!
+//! A [`Budget`] is shared by the links of a process. Each link takes a floor out of it that nobody else can use, and
+//! above that what is left in the pool. A [`Charge`] is what one message holds; it travels with the message's body
+//! and gives back what it holds when it is dropped, be its link long gone.
+//!
+//! It counts and nothing more: what to do without room is the caller's. The counters are atomic because a body is
+//! dropped wherever the application is done with it; there are no locks and no waiting.
+//!
+//! **Invariant:** the floors that are set aside, what is charged above them, and the rest of the pool add up to the
+//! total, so that links and messages never hold more than that.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// In place of what is left of a floor: its link is gone, and what comes back goes to the pool.
+const GONE: u64 = u64::MAX;
+
+/// The bytes that are shared. Clones share the same ones.
+#[derive(Debug, Clone)]
+pub struct Budget {
+    pool: Arc<Pool>,
+}
+
+#[derive(Debug)]
+struct Pool {
+    total: u64,
+    free: AtomicU64,
+}
+
+/// One link's access to the budget. When it is dropped, its floor goes back to the pool but for what is charged.
+#[derive(Debug)]
+pub struct Share {
+    account: Arc<Account>,
+}
+
+#[derive(Debug)]
+struct Account {
+    pool: Arc<Pool>,
+    floor: u64,
+    /// What is left of the floor, or [`GONE`].
+    free: AtomicU64,
+}
+
+/// Bytes that are held. Dropping it gives them back.
+#[derive(Debug)]
+pub struct Charge {
+    account: Arc<Account>,
+    /// Taken out of the link's floor.
+    own: u64,
+    /// Taken out of the pool.
+    pooled: u64,
+}
+
+impl Budget {
+    /// A budget of this many bytes.
+    pub fn new(total_bytes: u64) -> Self {
+        assert!(total_bytes < GONE, "a budget is finite");
+        Self { pool: Arc::new(Pool { total: total_bytes, free: AtomicU64::new(total_bytes) }) }
+    }
+
+    /// Sets a floor aside for one link; nothing when the pool has less than that.
+    pub fn share(&self, floor_bytes: u32) -> Option<Share> {
+        let floor = u64::from(floor_bytes);
+        self.pool.take(floor).then(|| Share {
+            account: Arc::new(Account { pool: self.pool.clone(), floor, free: AtomicU64::new(floor) }),
+        })
+    }
+
+    /// How many bytes there are in all.
+    pub fn total_bytes(&self) -> u64 {
+        self.pool.total
+    }
+
+    /// How many of them are held or set aside.
+    pub fn used_bytes(&self) -> u64 {
+        self.pool.total - self.pool.free.load(Relaxed)
+    }
+}
+
+impl Share {
+    /// Takes this many bytes, first of the floor but for the last `spare` bytes of it, then of the pool; nothing when
+    /// both together have less.
+    pub fn charge(&self, bytes: u64, spare: u64) -> Option<Charge> {
+        let mut charge = Charge { account: self.account.clone(), own: 0, pooled: 0 };
+        charge.grow(bytes, spare).then_some(charge)
+    }
+
+    /// How many bytes are set aside for the link.
+    pub fn floor_bytes(&self) -> u64 {
+        self.account.floor
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.account.pool.give(self.account.free.swap(GONE, Relaxed));
+    }
+}
+
+impl Charge {
+    /// Takes more, as [`Share::charge`] does; false, and nothing taken, when there is not enough.
+    pub fn grow(&mut self, bytes: u64, spare: u64) -> bool {
+        let own = self.account.take(bytes, spare);
+        let pooled = bytes - own;
+        if pooled > 0 && !self.account.pool.take(pooled) {
+            self.account.give(own);
+            return false;
+        }
+        self.own += own;
+        self.pooled += pooled;
+        true
+    }
+
+    /// How many bytes it holds.
+    pub fn bytes(&self) -> u64 {
+        self.own + self.pooled
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.account.give(self.own);
+        if self.pooled > 0 {
+            self.account.pool.give(self.pooled);
+        }
+    }
+}
+
+impl Account {
+    /// Takes at most this many bytes of the floor, and leaves the spare ones.
+    fn take(&self, bytes: u64, spare: u64) -> u64 {
+        let mut taken = 0;
+        let _ = self.free.fetch_update(Relaxed, Relaxed, |free| {
+            taken = if free == GONE { 0 } else { free.saturating_sub(spare).min(bytes) };
+            (taken > 0).then(|| free - taken)
+        });
+        taken
+    }
+
+    fn give(&self, bytes: u64) {
+        if bytes == 0 {
+            return;
+        }
+        let kept = self
+            .free
+            .fetch_update(Relaxed, Relaxed, |free| (free != GONE).then(|| free.saturating_add(bytes)));
+        if kept.is_err() {
+            self.pool.give(bytes);
+        }
+    }
+}
+
+impl Pool {
+    fn take(&self, bytes: u64) -> bool {
+        self.free.fetch_update(Relaxed, Relaxed, |free| free.checked_sub(bytes)).is_ok()
+    }
+
+    fn give(&self, bytes: u64) {
+        let before = self.free.fetch_add(bytes, Relaxed);
+        assert!(before + bytes <= self.total, "more bytes came back than were taken");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_floor_comes_first_and_then_the_pool() {
+        let budget = Budget::new(150);
+        let (a, b) = (budget.share(50).unwrap(), budget.share(50).unwrap());
+        assert_eq!(budget.used_bytes(), 100);
+        assert!(budget.share(51).is_none());
+        let mut charge = a.charge(60, 0).unwrap();
+        assert_eq!(budget.used_bytes(), 110);
+        assert!(!charge.grow(41, 0), "the other's floor is not to be had");
+        assert!(charge.grow(40, 0));
+        assert_eq!((charge.bytes(), budget.used_bytes()), (100, 150));
+        let other = b.charge(50, 0).expect("its floor is its own");
+        assert!(b.charge(1, 0).is_none());
+        drop((charge, other));
+        assert_eq!(budget.used_bytes(), 100);
+        drop((a, b));
+        assert_eq!(budget.used_bytes(), 0);
+    }
+
+    #[test]
+    fn the_spare_part_of_a_floor_is_for_those_who_may_use_it() {
+        let budget = Budget::new(100);
+        let share = budget.share(100).unwrap();
+        let bulk = share.charge(60, 40).unwrap();
+        assert!(share.charge(1, 40).is_none());
+        assert!(share.charge(40, 0).is_some());
+        assert_eq!(bulk.bytes(), 60);
+    }
+
+    #[test]
+    fn what_a_dead_link_left_behind_still_counts() {
+        let budget = Budget::new(100);
+        let share = budget.share(60).unwrap();
+        let charge = share.charge(70, 0).unwrap();
+        drop(share);
+        assert_eq!(budget.used_bytes(), 70);
+        drop(charge);
+        assert_eq!(budget.used_bytes(), 0);
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Join(u32),
+        Leave(usize),
+        Charge { link: usize, bytes: u64, spare: u64 },
+        Grow { charge: usize, bytes: u64 },
+        Release(usize),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            (0u32..400).prop_map(Step::Join),
+            any::<usize>().prop_map(Step::Leave),
+            (any::<usize>(), 0u64..600, 0u64..100).prop_map(|(link, bytes, spare)| Step::Charge {
+                link,
+                bytes,
+                spare
+            }),
+            (any::<usize>(), 0u64..600).prop_map(|(charge, bytes)| Step::Grow { charge, bytes }),
+            any::<usize>().prop_map(Step::Release),
+        ]
+    }
+
+    fn pick<T>(from: &mut Vec<T>, at: usize) -> Option<T> {
+        if from.is_empty() { None } else { Some(from.swap_remove(at % from.len())) }
+    }
+
+    proptest! {
+        #[test]
+        fn no_byte_is_lost_or_given_twice(steps in prop::collection::vec(step(), 0..120)) {
+            let budget = Budget::new(1_000);
+            let (mut links, mut charges) = (Vec::new(), Vec::new());
+            for step in steps {
+                match step {
+                    Step::Join(floor) => links.extend(budget.share(floor)),
+                    Step::Leave(at) => drop(pick(&mut links, at)),
+                    Step::Charge { link, bytes, spare } if !links.is_empty() => {
+                        let link: &Share = &links[link % links.len()];
+                        charges.extend(link.charge(bytes, spare));
+                    }
+                    Step::Grow { charge, bytes } if !charges.is_empty() => {
+                        let at = charge % charges.len();
+                        let charge: &mut Charge = &mut charges[at];
+                        let before = charge.bytes();
+                        let grown = charge.grow(bytes, 0);
+                        prop_assert_eq!(charge.bytes(), before + if grown { bytes } else { 0 });
+                    }
+                    Step::Release(at) => drop(pick(&mut charges, at)),
+                    Step::Charge { .. } | Step::Grow { .. } => {}
+                }
+                let held: u64 = charges.iter().map(Charge::bytes).sum();
+                prop_assert!(held <= budget.used_bytes() && budget.used_bytes() <= 1_000);
+            }
+            links.clear();
+            prop_assert_eq!(budget.used_bytes(), charges.iter().map(Charge::bytes).sum::<u64>());
+            charges.clear();
+            prop_assert_eq!(budget.used_bytes(), 0);
+        }
+    }
+}
