@@ -3,14 +3,18 @@
 //! Everything here is sans-IO: bytes go in in any cut, bytes come out, and nothing is kept for a connection
 //! that has nothing under way.
 
+pub mod agreement;
 pub mod budget;
 pub mod channel;
+pub mod control;
 pub mod frame;
 pub mod identity;
 pub mod message;
 pub mod mux;
+pub mod reason;
 pub mod segment;
 pub mod session;
+pub mod state;
 pub mod strikes;
 mod time;
 pub mod violation;
