@@ -65,18 +65,6 @@ pub enum Reason {
     /// Nothing was heard for too long.
     #[error("nothing was heard for too long")]
     Silent,
-    /// A frame or a message began and did not end in time.
-    #[error("a message on channel {channel} did not end in time")]
-    MessageTimeout {
-        /// On which channel; control where it was a frame.
-        channel: crate::Protocol,
-    },
-    /// Too many rejected frames and messages in too short a time.
-    #[error("{strikes} strikes")]
-    Strikes {
-        /// How many.
-        strikes: u32,
-    },
     /// The hellos do not fit.
     #[error(transparent)]
     Disagreed(#[from] Disagreement),
@@ -120,17 +108,17 @@ pub enum Code {
 
 const CODES: [Code; 13] = [
     Code::Dropped,
-    Code::Stopping,
+    Code::OtherVersion,
+    Code::OtherNetwork,
+    Code::OtherCipher,
+    Code::Busy,
     Code::NotAllowed,
     Code::Banned,
-    Code::Busy,
     Code::Duplicate,
+    Code::Stopping,
     Code::Strikes,
     Code::Violation,
     Code::Timeout,
-    Code::OtherNetwork,
-    Code::OtherVersion,
-    Code::OtherCipher,
     Code::Failed,
 ];
 
@@ -144,17 +132,17 @@ impl Code {
     pub fn to_u8(self) -> u8 {
         match self {
             Self::Dropped => 0,
-            Self::Stopping => 1,
-            Self::NotAllowed => 2,
-            Self::Banned => 3,
+            Self::Stopping => 8,
+            Self::NotAllowed => 5,
+            Self::Banned => 6,
             Self::Busy => 4,
-            Self::Duplicate => 5,
-            Self::Strikes => 6,
-            Self::Violation => 7,
-            Self::Timeout => 8,
-            Self::OtherNetwork => 9,
-            Self::OtherVersion => 10,
-            Self::OtherCipher => 11,
+            Self::Duplicate => 7,
+            Self::Strikes => 9,
+            Self::Violation => 10,
+            Self::Timeout => 11,
+            Self::OtherNetwork => 2,
+            Self::OtherVersion => 1,
+            Self::OtherCipher => 3,
             Self::Failed => 12,
             Self::Other(byte) => byte,
         }
@@ -224,8 +212,6 @@ impl Reason {
             | Self::WriteFailed(_)
             | Self::WriteStall
             | Self::Silent
-            | Self::MessageTimeout { .. }
-            | Self::Strikes { .. }
             | Self::Disagreed(_)
             | Self::Exhausted => true,
         }
@@ -240,10 +226,7 @@ impl Reason {
             Self::Banned | Self::CoolingOff => Some(Code::Banned),
             Self::NoPlace => Some(Code::Busy),
             Self::Duplicate => Some(Code::Duplicate),
-            Self::HandshakeTimeout | Self::WriteStall | Self::Silent | Self::MessageTimeout { .. } => {
-                Some(Code::Timeout)
-            }
-            Self::Strikes { .. } => Some(Code::Strikes),
+            Self::HandshakeTimeout | Self::WriteStall | Self::Silent => Some(Code::Timeout),
             Self::Disagreed(disagreement) => Some(disagreement.code()),
             Self::ReadFailed(_) | Self::Exhausted => Some(Code::Failed),
             Self::ByPeer(_)
@@ -277,8 +260,6 @@ impl Reason {
             Self::WriteFailed(_) => "write_failed",
             Self::WriteStall => "write_stall",
             Self::Silent => "silent",
-            Self::MessageTimeout { .. } => "message_timeout",
-            Self::Strikes { .. } => "strikes",
             Self::Disagreed(disagreement) => disagreement.name(),
             Self::Exhausted => "exhausted",
         }
