@@ -1,12 +1,13 @@
 //! Why a link ended, and what the other side is told of it.
 //!
 //! Every link ends with a [`Reason`]; a [`Code`] is the little of it that travels, in a close message or, before
-//! anybody is authenticated, in a refusal. What a peer did wrong is a violation, and counts towards its strikes
+//! anybody is authenticated, in a refusal. What a peer did wrong is in [`Violation`], and counts towards its strikes
 //! or ends the link; only then is it a reason.
 
 use std::io::ErrorKind;
 
 use crate::agreement::Disagreement;
+use crate::violation::Violation;
 
 /// Why a link ended.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -65,6 +66,9 @@ pub enum Reason {
     /// Nothing was heard for too long.
     #[error("nothing was heard for too long")]
     Silent,
+    /// A violation after which the two sides do not go on.
+    #[error(transparent)]
+    Violation(#[from] Violation),
     /// The hellos do not fit.
     #[error(transparent)]
     Disagreed(#[from] Disagreement),
@@ -212,6 +216,7 @@ impl Reason {
             | Self::WriteFailed(_)
             | Self::WriteStall
             | Self::Silent
+            | Self::Violation(_)
             | Self::Disagreed(_)
             | Self::Exhausted => true,
         }
@@ -227,6 +232,7 @@ impl Reason {
             Self::NoPlace => Some(Code::Busy),
             Self::Duplicate => Some(Code::Duplicate),
             Self::HandshakeTimeout | Self::WriteStall | Self::Silent => Some(Code::Timeout),
+            Self::Violation(violation) => Some(code_of(violation)),
             Self::Disagreed(disagreement) => Some(disagreement.code()),
             Self::ReadFailed(_) | Self::Exhausted => Some(Code::Failed),
             Self::ByPeer(_)
@@ -260,9 +266,19 @@ impl Reason {
             Self::WriteFailed(_) => "write_failed",
             Self::WriteStall => "write_stall",
             Self::Silent => "silent",
+            Self::Violation(violation) => violation.name(),
             Self::Disagreed(disagreement) => disagreement.name(),
             Self::Exhausted => "exhausted",
         }
+    }
+}
+
+/// What a peer is told of what it did.
+fn code_of(violation: &Violation) -> Code {
+    match violation {
+        Violation::Strikes { .. } => Code::Strikes,
+        Violation::SlowFrame | Violation::SlowMessage { .. } => Code::Timeout,
+        _ => Code::Violation,
     }
 }
 
