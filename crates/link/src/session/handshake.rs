@@ -16,17 +16,13 @@ use super::payload::{PREAMBLE_BYTES, PROOF_BYTES, check_preamble, check_proof, p
 use super::resolver::{Resolver, public_key};
 use super::{Cipher, Config, Opener, Sealer, Security, Session, Violation};
 use crate::frame::{Limits, TAG_BYTES};
+use crate::reason::Code;
 use crate::{Identity, Mode, PeerId};
 
 /// The first byte of a handshake message.
 const MESSAGE: u8 = 0;
 /// The first byte of a refusal.
 const REFUSAL: u8 = 1;
-
-/// The refusals that this side makes of itself.
-const OTHER_VERSION: u8 = 1;
-const OTHER_NETWORK: u8 = 2;
-const OTHER_CIPHER: u8 = 3;
 
 /// A public key of X25519, or of Ed25519.
 const KEY_BYTES: usize = 32;
@@ -61,13 +57,13 @@ enum Step {
     SendThird { peer: PeerId },
     AwaitThird,
     Finished { peer: PeerId },
-    Refuse { code: u8 },
+    Refuse { code: Code },
     Failed,
 }
 
 /// Appends a frame that refuses the peer before it is authenticated.
-pub fn refusal(code: u8, out: &mut Vec<u8>) {
-    frame(&[REFUSAL, code], out);
+pub fn refusal(code: Code, out: &mut Vec<u8>) {
+    frame(&[REFUSAL, code.to_u8()], out);
 }
 
 impl Handshake {
@@ -167,7 +163,7 @@ impl Handshake {
         let malformed = Violation::Malformed { length: content.len() };
         let message = match content {
             [MESSAGE, message @ ..] => message,
-            &[REFUSAL, code] => return Err(Violation::Refused { code }),
+            &[REFUSAL, code] => return Err(Violation::Refused { code: Code::from_u8(code) }),
             _ => return Err(malformed),
         };
         match self.step {
@@ -300,11 +296,11 @@ fn send(state: &mut HandshakeState, payload: &[u8], bytes: usize, out: &mut Vec<
 }
 
 /// What the peer is told when we refuse it.
-fn refused_with(violation: Violation) -> Option<u8> {
+fn refused_with(violation: Violation) -> Option<Code> {
     match violation {
-        Violation::WrongVersion { .. } => Some(OTHER_VERSION),
-        Violation::WrongNetwork { .. } => Some(OTHER_NETWORK),
-        Violation::WrongCipher { .. } => Some(OTHER_CIPHER),
+        Violation::WrongVersion { .. } => Some(Code::OtherVersion),
+        Violation::WrongNetwork { .. } => Some(Code::OtherNetwork),
+        Violation::WrongCipher { .. } => Some(Code::OtherCipher),
         Violation::NotAnabranch
         | Violation::Refused { .. }
         | Violation::Malformed { .. }

@@ -1,6 +1,7 @@
 //! What a peer can do wrong in a session. All of it ends the link.
 
 use crate::PeerId;
+use crate::reason::Code;
 
 /// What the peer did wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -31,10 +32,10 @@ pub enum Violation {
         theirs: u8,
     },
     /// It refused us. Anybody on the way could have said so: a hint, no more.
-    #[error("it refused the connection with code {code}")]
+    #[error("it refused the connection: {code}")]
     Refused {
         /// Its reason.
-        code: u8,
+        code: Code,
     },
     /// A handshake message of another length than it must have, or with an unknown tag.
     #[error("a malformed handshake message of {length} bytes")]
