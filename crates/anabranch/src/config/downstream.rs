@@ -24,7 +24,8 @@ pub struct Downstream {
     pub silent_after_ms: NonZeroU64,
     /// A client that takes nothing for so long is disconnected.
     pub stalled_after_ms: NonZeroU64,
-    /// What all clients together may have sent without its having been dealt with, or left untaken.
+    /// What all clients together may have sent without its having been dealt with, or left untaken, or had read
+    /// ahead for them.
     pub max_held_bytes: NonZeroU64,
     /// How long clients may finish what they are doing when the node stops.
     pub drain_ms: u64,

@@ -22,8 +22,9 @@ pub struct Config {
     /// A client that takes nothing for so long is disconnected. The reference gives a reader 30 s for a
     /// segment; this is four times that.
     pub stalled_after: Duration,
-    /// Bytes that clients may have sent without their having been dealt with, or not taken though sent, in all
-    /// together. Above it, a client that adds to its own 64 KiB and more is disconnected.
+    /// Bytes that clients may have sent without their having been dealt with, or not taken though sent, or that
+    /// were read ahead for them, in all together. Above half of it, nothing is read ahead; above all of it, a
+    /// client that adds to its own 64 KiB and more is disconnected.
     pub max_held_bytes: usize,
     /// How long a drain lets clients finish what was asked for.
     pub drain: Duration,

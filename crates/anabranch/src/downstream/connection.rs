@@ -4,24 +4,24 @@
 //! everything else is lent by the thread while its turn lasts. A turn reads what is there, answers what can be
 //! answered, writes what the socket takes, and ends after a few rounds even if there is more.
 
+mod effects;
+
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use chain::{Point, View};
+use chain::View;
 use link::Time;
-use ouroboros::server::{Input, Output};
+use ouroboros::server::Input;
 use store::Files;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::jobs::{self, Answer};
+use super::jobs::Answer;
 use super::place::{DRAIN, EVICT, Ended, Inner, Place, ROOM, STOP, TICK};
 use super::scratch::{self, Scratch};
 use super::server::Shared;
@@ -33,13 +33,6 @@ const ROUNDS: usize = 8;
 /// so that a fast client's blocks go out in large writes, and what is kept for a slow one is small.
 const FIRST_WRITE_BYTES: usize = 16 * 1024;
 const LARGEST_WRITE_BYTES: usize = 256 * 1024;
-
-/// A client that holds no more than this is not blamed where memory is short.
-const FAIR_HELD_BYTES: usize = 64 * 1024;
-
-/// A search for more points than this waits for its turn: each point costs a binary search on disk, so that a list
-/// as long as a message may be is some 20 ms of work. Clients list about twenty. A guess.
-const FEW_POINTS: usize = 64;
 
 /// The places of questions under way: chain-sync's, and block-fetch's.
 const HEADERS: usize = 0;
@@ -195,7 +188,7 @@ impl<F: Files> Turn<'_, F> {
             if self.seen.blocked.is_some_and(|since| self.now.mono.saturating_sub(since) >= stalled_after) {
                 return Some(Ended::Stalled);
             }
-            if self.seen.blocked.is_some() {
+            if self.seen.blocked.is_some() || self.seen.client.is_resting(self.now.mono) {
                 self.seen.client.relax();
             }
             self.tell(Input::Tick);
@@ -314,102 +307,10 @@ impl<F: Files> Turn<'_, F> {
         self.seen.client.handle(self.now, input, self.view, &mut self.scratch.outputs);
         self.perform();
     }
-
-    /// Performs what the machine wants, and what it wants upon that.
-    fn perform(&mut self) {
-        while !self.scratch.outputs.is_empty() {
-            let output = self.scratch.outputs.remove(0);
-            if let Some(answer) = self.on_output(output) {
-                self.seen.client.handle(self.now, answer, self.view, &mut self.scratch.outputs);
-            }
-        }
-    }
-
-    /// Performs one output; the answer, if it is at hand.
-    fn on_output(&mut self, output: Output) -> Option<Answer> {
-        let shared = self.shared;
-        let log = &shared.log;
-        let peer: SocketAddr = self.place.peer;
-        match output {
-            Output::Opened { version, .. } => tracing::debug!(%peer, %version, "a client is connected"),
-            Output::FirstInLog(points) if points.len() > FEW_POINTS => self.search(points),
-            Output::FirstInLog(points) => self.ask(HEADERS, move |log| jobs::first_in_log(log, &points)),
-            Output::Chunk(position) => match log.cached_chunk(position) {
-                Some(chunk) => return Some(Input::Chunk(chunk)),
-                None => self.shared.loads.load(log, position, self.place),
-            },
-            Output::Check(position, point) => {
-                self.ask(HEADERS, move |log| jobs::check(log, position, point));
-            }
-            Output::Range(from, to) => self.ask(BLOCKS, move |log| jobs::range(log, &from, &to)),
-            Output::Blocks(from, to) => self.ask(BLOCKS, move |log| jobs::blocks(log, from, to)),
-            Output::Peers(amount) => {
-                let peers = shared.config.shared_peers.iter().take(usize::from(amount));
-                return Some(Input::Peers(peers.copied().collect()));
-            }
-            // Where there is none, the sweep looks again.
-            Output::InboxRoom => return shared.inbox.has_room().then_some(Input::InboxRoom),
-            Output::Offered(offers) => return Some(Input::Wanted(shared.inbox.wanted(&offers))),
-            Output::Transactions(txs) => shared.inbox.put(peer, txs),
-            Output::Closed(reason) => self.socket.ending = Some(reason.into()),
-        }
-        None
-    }
-
-    /// Has a question answered on another thread, which wakes this task.
-    fn ask(&mut self, slot: usize, job: impl FnOnce(&store::Reader<F>) -> Answer + Send + 'static) {
-        let log = self.shared.log.clone();
-        self.await_answer(slot, tokio::task::spawn_blocking(move || job(&log)));
-    }
-
-    /// Looks for many points, one client's after the other's: together they could take all processors.
-    fn search(&mut self, points: Vec<Point>) {
-        let (log, turns) = (self.shared.log.clone(), self.shared.searches.clone());
-        let search = async move {
-            let turn = turns.acquire_owned().await;
-            let found = tokio::task::spawn_blocking(move || {
-                let _turn = turn;
-                jobs::first_in_log(&log, &points)
-            });
-            found.await.unwrap_or(Input::LogFailed)
-        };
-        self.await_answer(HEADERS, tokio::spawn(search));
-    }
-
-    fn await_answer(&mut self, slot: usize, answer: tokio::task::JoinHandle<Answer>) {
-        assert!(self.socket.jobs[slot].is_none(), "the machine asks one question at a time");
-        self.socket.jobs[slot] = Some(AbortOnDropHandle::new(answer));
-        self.asked = true;
-    }
-
-    /// Leaves everything so that whatever comes next wakes the task.
-    fn settle(&mut self, cx: &mut Context<'_>) {
-        let (shared, place) = (self.shared, self.place);
-        let Socket { unsent, ending, .. } = &mut *self.socket;
-        let held = self.seen.client.held_bytes() + unsent.len();
-        let before = std::mem::replace(&mut self.seen.held, held);
-        if held != before {
-            let grew = held.saturating_sub(before);
-            let all = shared.places.held.fetch_add(grew, Ordering::Relaxed) + grew;
-            shared.places.held.fetch_sub(before.saturating_sub(held), Ordering::Relaxed);
-            if grew > 0 && all > shared.config.max_held_bytes && held > FAIR_HELD_BYTES {
-                *ending = Some(Ended::Memory);
-                *unsent = Vec::new();
-                cx.waker().wake_by_ref();
-            }
-        }
-        let waits = self.seen.client.waits_for_view();
-        if waits || place.waits.load(Ordering::Relaxed) {
-            place.waits.store(waits, Ordering::SeqCst);
-        }
-        // A view may have come while this turn worked with an older one.
-        if waits && shared.epoch.load(Ordering::SeqCst) != self.view.epoch {
-            cx.waker().wake_by_ref();
-        }
-    }
 }
 
-/// How long past its blocked moment a client's read-ahead is let go: the next sweep.
+/// Whether the client is to look at the time: for a deadline, or since what was read ahead for it is of no use now.
 pub(super) fn is_due(seen: &Inner, now: Duration) -> bool {
-    seen.blocked.is_some() || seen.client.next_deadline().is_some_and(|deadline| deadline <= now)
+    let is_of_no_use = seen.blocked.is_some() || seen.client.is_resting(now);
+    is_of_no_use || seen.client.next_deadline().is_some_and(|deadline| deadline <= now)
 }

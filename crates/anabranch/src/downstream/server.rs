@@ -160,6 +160,11 @@ impl Handle {
         self.running.places.departed(self.running.clock.now().mono)
     }
 
+    /// What counts towards [`Config::max_held_bytes`] at this moment.
+    pub fn held_bytes(&self) -> usize {
+        self.running.places.held.load(Ordering::Relaxed)
+    }
+
     /// What has happened since the start.
     pub fn totals(&self) -> Totals {
         self.running.places.totals()

@@ -13,6 +13,7 @@ use link::{Mode, Protocol, segment};
 use ouroboros::framing::Framer;
 use ouroboros::handshake::{self, Version, VersionData, Versions};
 use ouroboros::limits::{BLOCK_FETCH, CHAIN_SYNC, HANDSHAKE, KEEP_ALIVE};
+use ouroboros::server::{Output, Reason};
 use ouroboros::{block_fetch, chain_sync, keep_alive};
 use store::Store;
 use store::files::memory;
@@ -278,6 +279,52 @@ async fn follows_from_origin_through_the_log_to_the_tip_and_waits_there() {
     assert_eq!((listed[0].status.chain_sync, listed[0].status.position), ("MustReply", 619));
     assert_eq!(listed[0].status.cursor, world.tip(19));
     assert!(listed[0].sent_bytes > 600 * 40 && !listed[0].blocked);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_read_ahead_takes_its_part_of_the_memory_and_no_more() {
+    for (max_held_bytes, may_keep) in [(1 << 20, true), (10_000, false)] {
+        let world = World::start(1_200, 100, |config| config.max_held_bytes = max_held_bytes);
+        let mut clients = Vec::new();
+        for place in 0..4_usize {
+            let mut client = world.connect().await;
+            client.go_to(world.blocks[place * 256 + 10].header.point()).await;
+            clients.push(client);
+        }
+        for step in 11..40 {
+            for (place, client) in clients.iter_mut().enumerate() {
+                assert_eq!(client.next().await, place as u64 * 256 + step);
+            }
+            let held = world.handle.held_bytes();
+            assert!(held <= max_held_bytes / 2, "{held} B");
+        }
+        // Four chunks of 256 headers, or not even one.
+        until(|| (world.handle.held_bytes() > 4 * 256 * 38) == may_keep).await;
+        drop(clients);
+        until(|| world.handle.held_bytes() == 0).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_follower_that_asks_no_more_gives_back_what_was_read_ahead() {
+    let world = World::start(600, 100, |_| ());
+    let mut client = world.connect().await;
+    client.go_to(Point::Origin).await;
+    assert_eq!(client.next().await, 0);
+    until(|| world.handle.held_bytes() == 0).await;
+    assert_eq!(client.next().await, 1);
+}
+
+/// All clients of this runtime are on this thread.
+#[tokio::test]
+async fn what_one_client_wanted_and_did_not_get_is_not_done_for_the_next_on_its_thread() {
+    let world = World::start(20, 100, |_| ());
+    let mut client = world.connect().await;
+    let left = [Output::Closed(Reason::Lost), Output::Blocks(Position(0), Position(9))];
+    scratch::with(|scratch| scratch.outputs.extend(left));
+    client.ping(1).await;
+    assert_eq!((world.handle.count(), world.handle.departed().len()), (1, 0));
+    scratch::with(|scratch| assert!(scratch.outputs.is_empty(), "{:?}", scratch.outputs));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

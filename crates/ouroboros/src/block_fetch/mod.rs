@@ -1,5 +1,6 @@
 //! Block-fetch: the initiator asks for ranges of blocks, and gets them as they are stored.
 
+mod ahead;
 mod initiator;
 mod message;
 mod responder;

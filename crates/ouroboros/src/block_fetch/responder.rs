@@ -18,6 +18,7 @@ use chain::view::Find;
 use chain::{Point, Position, View};
 use link::mux::Outbox;
 
+use super::ahead::Ahead;
 use super::{Message, State, put_block_head};
 use crate::Violation;
 use crate::limits::{BLOCK_FETCH, RANGES_IN_FLIGHT};
@@ -74,11 +75,7 @@ struct Stream {
 pub struct Responder {
     ranges: VecDeque<(Point, Point)>,
     phase: Phase,
-    /// The first of these is the block at `run_first`.
-    run: VecDeque<Bytes>,
-    run_first: Position,
-    /// When no more than so many blocks are left of the run, the next one is asked for.
-    low_mark: usize,
+    ahead: Ahead,
     ask: Option<Ask>,
     asked: bool,
     out: Outbox,
@@ -89,9 +86,7 @@ impl Default for Responder {
         Self {
             ranges: VecDeque::new(),
             phase: Phase::Next,
-            run: VecDeque::new(),
-            run_first: Position(0),
-            low_mark: 0,
+            ahead: Ahead::default(),
             ask: None,
             asked: false,
             out: Outbox::default(),
@@ -178,13 +173,7 @@ impl Responder {
             // Read ahead for a range whose end the view had in the meantime.
             return;
         }
-        self.low_mark = blocks.len() / 2;
-        if self.run.is_empty() || self.run_end() != first {
-            self.run_first = first;
-            self.run = blocks;
-        } else {
-            self.run.extend(blocks);
-        }
+        self.ahead.put(first, blocks);
     }
 
     /// Appends at most `room` bytes of what is to be said.
@@ -201,9 +190,14 @@ impl Responder {
         Ok(())
     }
 
+    /// How many bytes the blocks take that were read ahead.
+    pub fn read_ahead_bytes(&self) -> usize {
+        self.ahead.bytes()
+    }
+
     /// Lets go of the blocks that were read ahead: nobody takes them now.
     pub fn relax(&mut self) {
-        self.run = VecDeque::new();
+        self.ahead = Ahead::default();
     }
 
     fn say(&mut self, view: &View, room: usize, out: &mut Vec<u8>) -> Result<(), Reason> {
@@ -290,17 +284,13 @@ impl Responder {
         room: usize,
         out: &mut Vec<u8>,
     ) -> Result<(), Reason> {
-        while self.run_first < stream.next && !self.run.is_empty() {
-            self.run.pop_front();
-            self.run_first = self.run_first.next();
-        }
+        let is_here = self.ahead.skip_to(stream.next);
         let log_end = stream.fork.min(Position(view.settled));
-        let is_at_run = self.run_first == stream.next && !self.run.is_empty();
-        if is_at_run && self.run.len() <= self.low_mark && self.run_end() < log_end {
-            self.raise(Ask::Blocks(self.run_end(), Position(log_end.0 - 1)));
+        if is_here && self.ahead.is_low() && self.ahead.end() < log_end {
+            self.raise(Ask::Blocks(self.ahead.end(), Position(log_end.0 - 1)));
         }
-        let block = match self.run.front() {
-            Some(block) if is_at_run => block,
+        let block = match self.ahead.front() {
+            Some(block) if is_here => block,
             _ if stream.next >= stream.fork => self.orphan(stream.next, view).ok_or(Reason::LeftChain)?,
             _ => match view.entry(stream.next) {
                 Some(entry) => &entry.block,
@@ -327,11 +317,6 @@ impl Responder {
         Some(&view.orphans.on_branch(&end, at)?.block)
     }
 
-    /// The position after the last block of the run.
-    fn run_end(&self) -> Position {
-        Position(self.run_first.0 + self.run.len() as u64)
-    }
-
     fn put(&mut self, message: &[u8], room: usize, out: &mut Vec<u8>) {
         let now = message.len().min(room);
         out.extend_from_slice(&message[..now]);
@@ -345,7 +330,7 @@ impl Responder {
         self.phase = Phase::Next;
         if self.ranges.is_empty() {
             self.ranges = VecDeque::new();
-            self.run = VecDeque::new();
+            self.relax();
         }
     }
 
@@ -364,6 +349,7 @@ impl Responder {
             self.phase == Phase::Next || !self.ranges.is_empty(),
             "a range is under way that was not asked for"
         );
+        self.ahead.check_invariants();
         if let Phase::Stream(stream) = self.phase {
             assert!(stream.next.0 <= stream.last.0 + 1, "a range ends where it ends");
         }

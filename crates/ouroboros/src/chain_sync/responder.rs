@@ -7,12 +7,14 @@
 //! Spec: "Chain-sync server" of the node-to-node page; network specification, section 3.7. After MsgDone the
 //! client may begin again, as the reference allows: the cursor is then at origin as at first.
 //!
-//! **Invariant:** between calls it holds no view, and a chunk only until [`Responder::relax`].
+//! **Invariant:** between calls it holds no view, and no chunk but the one with its next header, until
+//! [`Responder::relax`].
+
+mod speech;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use chain::codec::encode_point;
 use chain::view::{Find, Step};
 use chain::{Chunk, Cursor, Point, Position, View};
 use link::mux::Outbox;
@@ -25,16 +27,6 @@ use crate::server::Reason;
 
 /// RequestNexts that may wait for an answer: as many as the ingress limit of the spec (462,000 B) holds.
 pub(crate) const MAX_PENDING: usize = 231_000;
-
-/// A message is not begun in what is left of a segment when less than this is: most would be cut in two, and
-/// their second half kept. The largest header of preview is 1,002 B.
-const TYPICAL_BYTES: usize = 1_200;
-
-const AWAIT_REPLY: [u8; 2] = [0x81, 0x01];
-const ROLL_FORWARD: [u8; 2] = [0x83, 0x02];
-const ROLL_BACKWARD: [u8; 2] = [0x83, 0x03];
-const INTERSECT_FOUND: [u8; 2] = [0x83, 0x05];
-const INTERSECT_NOT_FOUND: [u8; 2] = [0x82, 0x06];
 
 /// What it must know before it can go on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -239,36 +231,30 @@ impl Responder {
     /// Asks for the chunk that the next answer needs, so that it is there when there is room to send.
     pub fn anticipate(&mut self, view: &View) {
         let is_due = self.pending > 0 && self.turn != Turn::Back && self.phase == Phase::Follow;
-        if is_due && self.chunk.is_none() && matches!(view.next(&self.cursor), Step::Settled(_)) {
+        if is_due && !self.has_next() && matches!(view.next(&self.cursor), Step::Settled(_)) {
             self.raise(Question::Chunk);
         }
     }
 
-    /// Appends at most `room` bytes of what is to be said.
-    pub fn fill(&mut self, now: Duration, view: &View, room: usize, out: &mut Vec<u8>) -> Result<(), Reason> {
-        let start = out.len();
-        let end = start + room;
-        self.out.fill(room, out);
-        while self.out.is_empty() && out.len() < end {
-            let before = out.len();
-            if before > start && end - before < TYPICAL_BYTES {
-                break;
-            }
-            self.say(now, view, out)?;
-            if out.len() == before {
-                break;
-            }
-            if out.len() > end {
-                self.out.buffer().extend_from_slice(&out[end..]);
-                out.truncate(end);
-            }
+    /// How many bytes the chunk takes that it holds; others may hold the same.
+    pub fn read_ahead_bytes(&self) -> usize {
+        self.chunk.as_ref().map_or(0, |chunk| chunk.bytes.len() + size_of_val(&*chunk.entries))
+    }
+
+    /// Lets go of a chunk that the next answer is not in.
+    pub fn tidy(&mut self) {
+        if !self.has_next() {
+            self.relax();
         }
-        Ok(())
     }
 
     /// Lets go of the chunk: whoever holds it has nothing to send now, or nobody who reads.
     pub fn relax(&mut self) {
         self.chunk = None;
+    }
+
+    fn has_next(&self) -> bool {
+        self.chunk.as_ref().is_some_and(|chunk| header(chunk, self.cursor.next).is_some())
     }
 
     fn restart(&mut self, now: Duration) {
@@ -310,112 +296,6 @@ impl Responder {
         }
     }
 
-    /// Appends one whole message, or nothing.
-    fn say(&mut self, now: Duration, view: &View, out: &mut Vec<u8>) -> Result<(), Reason> {
-        match &self.phase {
-            Phase::Locate { .. } => Ok(()),
-            Phase::Answer { found } => {
-                let found = found.as_deref().copied();
-                self.say_intersection(found, view, out);
-                self.idle_since = now;
-                Ok(())
-            }
-            // While a question is open nothing is said: its answer must find the cursor that it is about.
-            Phase::Follow if self.pending > 0 && self.question == Question::None => {
-                self.say_next(now, view, out)
-            }
-            Phase::Follow => Ok(()),
-        }
-    }
-
-    fn say_intersection(&mut self, found: Option<Cursor>, view: &View, out: &mut Vec<u8>) {
-        match found {
-            Some(cursor) => {
-                out.extend_from_slice(&INTERSECT_FOUND);
-                encode_point(&cursor.point, out);
-                self.cursor = cursor;
-                self.turn = Turn::Back;
-            }
-            // The cursor stays where it was.
-            None => out.extend_from_slice(&INTERSECT_NOT_FOUND),
-        }
-        out.extend_from_slice(&view.tip_suffix);
-        self.phase = Phase::Follow;
-    }
-
-    /// Answers the oldest request, if it can be answered now.
-    fn say_next(&mut self, now: Duration, view: &View, out: &mut Vec<u8>) -> Result<(), Reason> {
-        match view.next(&self.cursor) {
-            Step::Backward(cursor) => self.say_back(cursor, view, out),
-            Step::Lost => return Err(Reason::Lost),
-            Step::CheckLog(_) => {
-                self.raise(Question::Check);
-                return Ok(());
-            }
-            // The spec's "first answer after IntersectFound": also for a client that never asked for one.
-            Step::Forward(_) | Step::AtTip | Step::Settled(_) if self.turn == Turn::Back => {
-                self.say_back(self.cursor, view, out);
-            }
-            Step::Forward(entry) => {
-                if entry.position.next() == view.len() {
-                    out.extend_from_slice(&view.tip_frame);
-                } else {
-                    put_forward(&entry.header.wire, view, out);
-                }
-                self.cursor = view.after(entry);
-                self.turn = Turn::Next;
-            }
-            Step::Settled(position) => {
-                if !self.say_settled(position, view, out) {
-                    return Ok(());
-                }
-            }
-            Step::AtTip if self.turn == Turn::Awaited => return Ok(()),
-            Step::AtTip => {
-                out.extend_from_slice(&AWAIT_REPLY);
-                self.turn = Turn::Awaited;
-                return Ok(());
-            }
-        }
-        self.answered(now, view);
-        Ok(())
-    }
-
-    fn say_back(&mut self, to: Cursor, view: &View, out: &mut Vec<u8>) {
-        out.extend_from_slice(&ROLL_BACKWARD);
-        encode_point(&to.point, out);
-        out.extend_from_slice(&view.tip_suffix);
-        self.cursor = to;
-        self.turn = Turn::Next;
-    }
-
-    /// Says the header at a position of the log; false where its chunk is not at hand.
-    fn say_settled(&mut self, position: Position, view: &View, out: &mut Vec<u8>) -> bool {
-        let found = self.chunk.as_ref().and_then(|chunk| header(chunk, position));
-        let Some((wire, point)) = found else {
-            self.raise(Question::Chunk);
-            return false;
-        };
-        put_forward(wire, view, out);
-        self.cursor = Cursor::settled(position.next(), point);
-        self.turn = Turn::Next;
-        true
-    }
-
-    /// One request less; what was queued behind the last one has its turn.
-    fn answered(&mut self, now: Duration, view: &View) {
-        self.pending -= 1;
-        if self.pending > 0 {
-            return;
-        }
-        self.idle_since = now;
-        match self.queued.take() {
-            Some(Queued::FindIntersect(points)) => self.find(points.into_iter(), view),
-            Some(Queued::Done) => self.restart(now),
-            None => {}
-        }
-    }
-
     /// Panics where the parts do not hold together.
     pub fn check_invariants(&self) {
         assert!(self.pending <= MAX_PENDING, "requests are bounded");
@@ -430,12 +310,4 @@ fn header(chunk: &Chunk, position: Position) -> Option<(&[u8], Point)> {
     let entry = chunk.entries.get(index)?;
     let begin = index.checked_sub(1).map_or(0, |before| chunk.entries[before].end as usize);
     Some((&chunk.bytes[begin..entry.end as usize], entry.point))
-}
-
-/// MsgRollForward behind the tip: the shared header and the view's suffix.
-fn put_forward(wire: &[u8], view: &View, out: &mut Vec<u8>) {
-    out.reserve(ROLL_FORWARD.len() + wire.len() + view.tip_suffix.len());
-    out.extend_from_slice(&ROLL_FORWARD);
-    out.extend_from_slice(wire);
-    out.extend_from_slice(&view.tip_suffix);
 }

@@ -1,5 +1,7 @@
 //! The machine of one client.
 
+mod receive;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,11 +10,7 @@ use link::mux::{Demux, Mux, Outbox, Policy};
 use link::{Mode, Protocol, Time};
 
 use super::ingress::Ingress;
-use super::{
-    Config, Input, LIMITS, LIMITS_OF_FOLLOWERS, LIMITS_WITHOUT_SHARING, Output, Reason, Status, slot,
-};
-use crate::framing::Item;
-use crate::handshake::{Answer, VersionData};
+use super::{Config, Input, LIMITS, LIMITS_OF_FOLLOWERS, LIMITS_WITHOUT_SHARING, Output, Reason, Status};
 use crate::limits::{
     BLOCK_FETCH, CHAIN_SYNC, HANDSHAKE, HANDSHAKE_LIMITS, HANDSHAKE_SEGMENT, KEEP_ALIVE, PEER_SHARING,
     SEGMENT, TX_SUBMISSION, Wait,
@@ -21,6 +19,10 @@ use crate::{Violation, block_fetch, chain_sync, handshake, keep_alive, peer_shar
 
 /// What may stand in an egress buffer of keep-alive or peer-sharing before another answer is made: nothing.
 const SMALL_ANSWER_BYTES: usize = 6;
+
+/// A client that asks for headers one by one asks again within its round trip; one that has not asked for so
+/// long may not ask again. A guess: several round trips around the world.
+const RESTS_AFTER: Duration = Duration::from_secs(1);
 
 /// How far the connection has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,7 +133,7 @@ impl Client {
             }
         });
         self.mux = mux;
-        self.chain_sync.relax();
+        self.chain_sync.tidy();
         match (fault, self.phase) {
             (Some(reason), _) | (None, Phase::Closing(reason)) => {
                 self.close(reason, out);
@@ -153,7 +155,19 @@ impl Client {
         more
     }
 
-    /// Lets go of what was read ahead for a client that takes nothing.
+    /// Whether the client asked for no header for so long that what was read ahead for it is better let go.
+    pub fn is_resting(&self, now: Duration) -> bool {
+        let idle = self.chain_sync.idle_since().filter(|_| self.chain_sync.read_ahead_bytes() > 0);
+        idle.is_some_and(|since| now.saturating_sub(since) >= RESTS_AFTER)
+    }
+
+    /// How many bytes were read ahead for the client; others may share them.
+    pub fn read_ahead_bytes(&self) -> usize {
+        let blocks = self.block_fetch.as_ref().map_or(0, |blocks| blocks.read_ahead_bytes());
+        self.chain_sync.read_ahead_bytes() + blocks
+    }
+
+    /// Lets go of what was read ahead: for a client that takes nothing, or where memory is short.
     pub fn relax(&mut self) {
         self.chain_sync.relax();
         if let Some(blocks) = &mut self.block_fetch {
@@ -208,7 +222,7 @@ impl Client {
     /// Whether anything is allocated for it.
     #[cfg(test)]
     pub(super) fn holds_anything(&self) -> bool {
-        self.held_bytes() > 0 || self.block_fetch.is_some() || self.rare.is_some()
+        self.held_bytes() + self.read_ahead_bytes() > 0 || self.block_fetch.is_some() || self.rare.is_some()
     }
 
     /// What it is doing.
@@ -263,201 +277,11 @@ impl Client {
         Ok(())
     }
 
-    fn on_received(
-        &mut self,
-        now: Time,
-        bytes: &[u8],
-        view: &View,
-        out: &mut Vec<Output>,
-    ) -> Result<(), Reason> {
-        let mut rest = bytes;
-        while let Some(part) = self.demux.next(&mut rest).map_err(Violation::Mux)? {
-            // The proposal has one limit as a whole, from the first moment on.
-            if self.is_open() && !self.demux.is_inside_segment() {
-                self.since = None;
-            }
-            self.on_part(now, part.protocol, part.bytes, view, out)?;
-        }
-        if self.is_open() && self.demux.is_inside_segment() {
-            self.since.get_or_insert(now.mono);
-        }
-        Ok(())
-    }
-
     fn on_tick(&mut self, now: Time) -> Result<(), Reason> {
         match self.deadlines().filter(|(deadline, _)| *deadline <= now.mono).min_by_key(|(at, _)| *at) {
             Some((_, violation)) => Err(violation.into()),
             None => Ok(()),
         }
-    }
-
-    /// Takes the messages that a part of a segment completes, as far as the protocol takes them now.
-    fn on_part(
-        &mut self,
-        now: Time,
-        protocol: Protocol,
-        fresh: &[u8],
-        view: &View,
-        out: &mut Vec<Output>,
-    ) -> Result<(), Reason> {
-        let slot = slot(protocol);
-        if self.ingress[slot].has_held() {
-            self.ingress[slot].keep(fresh);
-            return self.take_held(now, protocol, view, out).map(drop);
-        }
-        let mut rest = fresh;
-        self.take(now, protocol, &mut rest, view, out)?;
-        if protocol == HANDSHAKE && self.phase != Phase::Handshake {
-            // The handshake is over in the middle of its own segment: what follows belongs to nobody.
-            let left_over = self.is_open() && !rest.is_empty();
-            let fault = link::mux::Violation::UnknownProtocol { protocol };
-            return if left_over { Err(Violation::Mux(fault).into()) } else { Ok(()) };
-        }
-        self.ingress[slot].keep(rest);
-        Ok(())
-    }
-
-    /// Goes on with messages that had to wait; says whether any could.
-    fn take_held(
-        &mut self,
-        now: Time,
-        protocol: Protocol,
-        view: &View,
-        out: &mut Vec<Output>,
-    ) -> Result<bool, Reason> {
-        let slot = slot(protocol);
-        if !self.ingress[slot].has_held() || !self.has_room(protocol) {
-            return Ok(false);
-        }
-        let taken = self.ingress[slot].take();
-        let mut rest = taken.bytes();
-        let before = rest.len();
-        self.take(now, protocol, &mut rest, view, out)?;
-        let used = before - rest.len();
-        self.ingress[slot].put_back(taken, used);
-        Ok(used > 0)
-    }
-
-    fn take(
-        &mut self,
-        now: Time,
-        protocol: Protocol,
-        rest: &mut &[u8],
-        view: &View,
-        out: &mut Vec<Output>,
-    ) -> Result<(), Reason> {
-        while self.has_room(protocol) {
-            let limit = self.limit(protocol);
-            let framer = &mut self.ingress[slot(protocol)].framer;
-            let item = framer.next(rest, limit);
-            let Some(item) = item.map_err(|error| Violation::Framing { protocol, error })? else { break };
-            self.demux.release(protocol, item.bytes().len());
-            self.on_message(now, protocol, &item, view, out)?;
-        }
-        Ok(())
-    }
-
-    /// Goes on with all protocols whose messages had to wait.
-    fn resume(&mut self, now: Time, view: &View) -> Result<bool, Reason> {
-        if !self.ingress.iter().any(Ingress::has_held) {
-            return Ok(false);
-        }
-        let mut resumed = false;
-        for limit in LIMITS {
-            // Only a handshake makes outputs of its own, and it is over.
-            resumed |= self.take_held(now, limit.protocol, view, &mut Vec::new())?;
-        }
-        Ok(resumed)
-    }
-
-    /// Whether the protocol takes another message now.
-    fn has_room(&self, protocol: Protocol) -> bool {
-        let rare = self.rare.as_deref();
-        match (self.phase, protocol) {
-            (Phase::Handshake, protocol) => protocol == HANDSHAKE,
-            (Phase::Closing(_) | Phase::Closed, _) => false,
-            (Phase::Open { .. }, _) if self.draining => false,
-            (Phase::Open { .. }, CHAIN_SYNC) => self.chain_sync.has_room(),
-            (Phase::Open { .. }, KEEP_ALIVE) => self.keep_alive.has_room(),
-            (Phase::Open { .. }, BLOCK_FETCH) => self.block_fetch.as_ref().is_none_or(|b| b.has_room()),
-            (Phase::Open { .. }, TX_SUBMISSION) => {
-                rare.is_none_or(|r| r.txs.has_room() && r.txs_out.is_empty())
-            }
-            (Phase::Open { .. }, PEER_SHARING) => {
-                rare.is_none_or(|r| r.sharing.has_room() && r.sharing_out.is_empty())
-            }
-            (Phase::Open { .. }, _) => false,
-        }
-    }
-
-    /// How long the protocol's next message may be.
-    fn limit(&self, protocol: Protocol) -> usize {
-        let rare = self.rare.as_deref();
-        match protocol {
-            HANDSHAKE => handshake::State::Propose.limits(),
-            CHAIN_SYNC => chain_sync::State::Idle.limits(),
-            KEEP_ALIVE => keep_alive::State::Client.limits(),
-            BLOCK_FETCH => block_fetch::State::Idle.limits(),
-            PEER_SHARING => peer_sharing::State::Idle.limits(),
-            _ => rare.map_or(tx_submission::State::Init, |rare| rare.txs.state()).limits(),
-        }
-        .bytes
-    }
-
-    fn on_message(
-        &mut self,
-        now: Time,
-        protocol: Protocol,
-        item: &Item<'_>,
-        view: &View,
-        out: &mut Vec<Output>,
-    ) -> Result<(), Reason> {
-        let malformed = |error| Violation::Message { protocol, error };
-        let bytes = item.bytes();
-        match protocol {
-            CHAIN_SYNC => {
-                let message = chain_sync::Message::decode(bytes).map_err(malformed)?;
-                self.chain_sync.on_message(now.mono, &message, view)?;
-            }
-            KEEP_ALIVE => {
-                self.keep_alive.on_message(&keep_alive::Message::decode(bytes).map_err(malformed)?)?;
-            }
-            BLOCK_FETCH => {
-                self.blocks().on_message(&block_fetch::Message::decode(bytes).map_err(malformed)?)?;
-            }
-            TX_SUBMISSION => {
-                let message = tx_submission::Message::decode(bytes).map_err(malformed)?;
-                self.rare().txs.on_message(&message)?;
-            }
-            PEER_SHARING => {
-                let message = peer_sharing::Message::decode(bytes).map_err(malformed)?;
-                self.rare().sharing.on_message(&message)?;
-            }
-            _ => {
-                let message = handshake::Message::decode(bytes).map_err(malformed)?;
-                self.on_proposal(&message, out)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn on_proposal(&mut self, message: &handshake::Message<'_>, out: &mut Vec<Output>) -> Result<(), Reason> {
-        let config = self.config.clone();
-        let answer = handshake::answer(&config.offer, message, self.rare().handshake.buffer())?;
-        self.since = None;
-        self.phase = match answer {
-            Answer::Accepted { version, data } => {
-                let VersionData { peer_sharing: sharing, .. } = data;
-                self.demux.enter(if sharing { LIMITS } else { LIMITS_WITHOUT_SHARING });
-                out.push(Output::Opened { version, data });
-                Phase::Open { version, sharing }
-            }
-            Answer::Mismatch => Phase::Closing(Reason::Mismatch),
-            Answer::Malformed { version } => Phase::Closing(Reason::Malformed { version }),
-            Answer::OtherNetwork { magic } => Phase::Closing(Reason::OtherNetwork { magic }),
-            Answer::Queried => Phase::Closing(Reason::Queried),
-        };
-        Ok(())
     }
 
     /// Appends at most `room` bytes of a protocol.

@@ -8,7 +8,7 @@
 //! A fault in one protocol ends the connection ([`Output::Closed`]), and nothing else.
 //!
 //! **Invariant:** an idle client holds no buffer; a client that does not read holds at most what its ingress
-//! limits allow and one short run of blocks.
+//! limits allow and what was read ahead for it ([`Client::read_ahead_bytes`]), which it lets go at any time.
 
 mod client;
 mod ingress;

@@ -54,6 +54,47 @@ fn absent(slot: u64) -> Point {
     Point::Block(Slot(slot), Hash([0xee; 32]))
 }
 
+/// How many chunks a follower needs that asks for headers one by one through a log of 20, in chunks of four.
+fn chunks_read(mut between: impl FnMut(&mut World)) -> usize {
+    let mut world = World::open(Made::new(20, 20));
+    world.sync(&REQUEST_NEXT);
+    world.has_log = false;
+    let mut reads = 0;
+    for at in 0..20 - RECENT as u64 {
+        let mut said = world.sync(&REQUEST_NEXT);
+        if let Some(question) = world.outputs.pop() {
+            reads += 1;
+            assert_eq!(question, Output::Chunk(Position(at)));
+            let answer = world.made.answer(&question).expect("the log has it");
+            world.input(answer);
+            let heard = world.hear();
+            said = world.read(heard);
+        }
+        assert_eq!(said, [Said::Forward(at, 0)]);
+        between(&mut world);
+    }
+    reads
+}
+
+#[test]
+fn a_follower_needs_each_chunk_once_while_it_may_keep_it() {
+    assert_eq!(chunks_read(|world| assert!(world.client.read_ahead_bytes() <= 4 * 100)), 5);
+    assert_eq!(chunks_read(|world| world.client.relax()), 17);
+}
+
+#[test]
+fn a_follower_that_asks_no_more_rests() {
+    let mut world = World::open(Made::new(20, 20));
+    world.sync(&[0x81, 0x00].repeat(3));
+    assert!(world.client.read_ahead_bytes() > 0 && !world.client.is_resting(world.now));
+    assert!(world.client.is_resting(world.now + Duration::from_secs(1)));
+    world.client.relax();
+    assert!(!world.client.is_resting(world.now + Duration::from_secs(1)), "there is nothing to let go");
+    // At the end of a chunk, nothing of it is of use any more.
+    world.sync(&[0x81, 0x00].repeat(2));
+    assert_eq!(world.client.read_ahead_bytes(), 0);
+}
+
 #[test]
 fn a_client_that_asks_for_no_intersection_begins_at_origin() {
     let mut world = World::open(Made::new(3, 6));

@@ -243,5 +243,8 @@ fn an_idle_client_is_small_and_holds_no_buffer() {
     let range = world.made.point(3);
     let request = crate::block_fetch::Message::RequestRange { from: range, to: range };
     world.say(BLOCK_FETCH, &encoded(|out| request.encode(out)));
+    // But for the headers that it may ask for next, and those not for long.
+    assert!(world.client.is_resting(world.now + Duration::from_secs(1)));
+    world.client.relax();
     assert!(!world.client.holds_anything());
 }

@@ -143,6 +143,25 @@ fn a_client_that_takes_nothing_holds_no_blocks() {
 }
 
 #[test]
+fn what_is_read_ahead_is_counted_until_it_is_let_go() {
+    let mut world = World::open(Made::new(40, 40));
+    world.receive(&frame(BLOCK_FETCH, &request(world.made.point(4), world.made.point(39))));
+    assert_eq!(world.client.read_ahead_bytes(), 0);
+    let bytes = |world: &World, from: usize, to: usize| {
+        world.made.entries[from..=to].iter().map(|entry| entry.block.len()).sum::<usize>()
+    };
+    // A run of four blocks, and another when half of it is sent.
+    let mut most = 0;
+    while world.client.is_streaming() {
+        world.take(5_000);
+        most = most.max(world.client.read_ahead_bytes());
+    }
+    let largest = (0..4).map(|from| bytes(&world, from, from + 7)).max().expect("some");
+    assert!(most >= bytes(&world, 4, 7) && most <= 2 * largest, "{most} B");
+    assert!(!world.client.holds_anything());
+}
+
+#[test]
 fn ranges_beyond_the_first_hundred_wait_in_the_ingress_queue() {
     let mut world = World::open(Made::new(20, 20));
     let point = world.made.point(7);
