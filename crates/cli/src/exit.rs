@@ -24,6 +24,8 @@ pub(crate) enum Kind {
     NotRunning = 7,
     /// Long work was stopped by a signal before its end; run it again to go on.
     Interrupted = 8,
+    /// Somebody is not who they should be, or a secret is open to others. Never a mere fault of the network.
+    Security = 9,
 }
 
 impl Kind {
@@ -36,6 +38,7 @@ impl Kind {
             Self::Damaged => "damaged",
             Self::NotRunning => "not_running",
             Self::Interrupted => "interrupted",
+            Self::Security => "security",
         }
     }
 }

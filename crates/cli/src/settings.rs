@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use anabranch::config::{AdminAddress, Config, LogFormat};
 use anabranch::devnet::NETWORK_FILE;
 use anabranch::network_id::NetworkId;
+use anabranch::peers::key_file;
 use anabranch::store::{self, files::disk};
 
-use crate::args::{self, Args, Command, ConfigCommand, Db, Place, Tx};
+use crate::args::{self, Args, Command, ConfigCommand, Db, Identity, Key, Place, Tx};
 use crate::exit::{Failure, Kind};
 
 /// Reads and merges, and refuses what makes no sense.
@@ -43,6 +44,15 @@ pub(crate) fn load(args: &Args) -> Result<Config, Failure> {
             config.upstream.addresses.clone_from(&run.upstream);
         }
         over(&mut config.upstream.agree, &run.agree);
+        if !run.listen.is_empty() {
+            config.peers.listen.clone_from(&run.listen);
+        }
+        if !run.peer.is_empty() {
+            config.peers.dial.clone_from(&run.peer);
+        }
+    }
+    if let Some(identity) = identity_flag(&args.command) {
+        over(&mut config.peers.identity, &identity.identity);
     }
     config.validate().map_err(|error| Failure::new(Kind::Config, error))?;
     Ok(config)
@@ -101,6 +111,17 @@ pub(crate) fn admin(config: &Config) -> Result<AdminAddress, Failure> {
     }
 }
 
+/// The file with the key of this configuration's node.
+///
+/// # Errors
+/// As [`data_dir`].
+pub(crate) fn identity(config: &Config) -> Result<PathBuf, Failure> {
+    match &config.peers.identity {
+        Some(path) => Ok(path.clone()),
+        None => Ok(data_dir(config)?.join(key_file::NAME)),
+    }
+}
+
 fn read(path: &Path) -> Result<Config, Failure> {
     Config::read(path).map_err(|error| {
         Failure::new(Kind::Config, error).hint("`anabranch config show` prints every key with its default")
@@ -121,8 +142,26 @@ fn place(command: &Command) -> Option<&Place> {
         | Command::Tx(Tx::Put { place, .. })
         | Command::Status(place)
         | Command::Clients(place)
+        | Command::Key(Key::Generate { place, .. } | Key::Show { place, .. })
         | Command::Db(Db::Verify { place, .. } | Db::Export { place, .. })
         | Command::Config(ConfigCommand::Show(place) | ConfigCommand::Check(place)) => Some(place),
         Command::Follow(_) | Command::Devnet(_) | Command::Completions { .. } => None,
+    }
+}
+
+/// The flag that says who somebody is, of the commands that have it.
+fn identity_flag(command: &Command) -> Option<&Identity> {
+    match command {
+        Command::Run(args::Run { identity, .. })
+        | Command::Key(Key::Generate { identity, .. } | Key::Show { identity, .. }) => Some(identity),
+        Command::Import(_)
+        | Command::Follow(_)
+        | Command::Devnet(_)
+        | Command::Tx(_)
+        | Command::Status(_)
+        | Command::Clients(_)
+        | Command::Db(_)
+        | Command::Config(_)
+        | Command::Completions { .. } => None,
     }
 }

@@ -6,6 +6,7 @@ mod db;
 mod devnet;
 mod follow;
 mod import;
+mod key;
 mod report;
 mod run;
 mod serve;
@@ -35,6 +36,7 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
         Command::Tx(tx) => block_on(tx::run(tx, &config, output)),
         Command::Status(_) => block_on(status::run(&config, output)),
         Command::Clients(_) => block_on(clients::run(&config, output)),
+        Command::Key(key) => key::run(key, &config, output),
         Command::Db(db) => db::run(db, &config, output),
         Command::Config(command) => config::run(command, &config, output),
         Command::Completions { shell } => {

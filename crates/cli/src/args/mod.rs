@@ -1,14 +1,20 @@
 //! The command line. Flags go over environment, environment over the file, the file over the defaults.
 
+mod peers;
+
 use std::net::SocketAddr;
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anabranch::network::PeerAddress;
+use anabranch::peers::Listen;
 use clap::{Parser, Subcommand, ValueEnum};
 
+pub(crate) use peers::{Identity, Key};
+
 const EXIT_CODES: &str = "Exit codes: 0 done · 1 failed · 2 wrong command line · 3 wrong configuration · \
-4 data directory cannot be used · 5 network refused · 6 data damaged · 7 no node running · 8 interrupted";
+4 data directory cannot be used · 5 network refused · 6 data damaged · 7 no node running · 8 interrupted · 9 security";
 
 /// A real chain in, thousands of clients out.
 #[derive(Debug, Parser)]
@@ -53,6 +59,9 @@ pub(crate) enum Command {
     Status(Place),
     /// List the clients of a running node, and what each is doing.
     Clients(Place),
+    /// Make or show the key that a node proves to its peers who it is with.
+    #[command(subcommand)]
+    Key(Key),
     /// Look after a data directory.
     #[command(subcommand)]
     Db(Db),
@@ -127,6 +136,14 @@ pub(crate) struct Run {
     /// How many upstreams must serve a block before it is irreversible [default: more than half].
     #[arg(long, env = "ANABRANCH_AGREE", value_name = "M")]
     pub(crate) agree: Option<NonZeroUsize>,
+    /// Listen for peers here: an address (port 0 lets the system choose) or `unix:PATH`. May be repeated.
+    #[arg(long, env = "ANABRANCH_LISTEN", value_name = "ADDR", value_delimiter = ',')]
+    pub(crate) listen: Vec<Listen>,
+    /// Link with this peer, which must prove that it has the key. May be repeated.
+    #[arg(long, env = "ANABRANCH_PEER", value_name = "KEY@HOST:PORT", value_delimiter = ',')]
+    pub(crate) peer: Vec<PeerAddress>,
+    #[command(flatten)]
+    pub(crate) identity: Identity,
 }
 
 #[derive(Debug, clap::Args)]
