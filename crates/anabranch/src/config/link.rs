@@ -1,8 +1,11 @@
 //! `[link]`: one link with one peer: its cipher, its deadlines, its buffers. Both ends need not agree, but for the
 //! cipher.
 
-use std::num::{NonZeroU32, NonZeroU64};
+use std::collections::BTreeMap;
+use std::num::{NonZeroU8, NonZeroU32, NonZeroU64};
+use std::time::Duration;
 
+use link::channel;
 use serde::{Deserialize, Serialize};
 
 use super::{Error, nonzero, nonzero32};
@@ -20,6 +23,10 @@ pub struct Link {
     pub handshake_timeout_ms: NonZeroU64,
     /// How often a ping is sent.
     pub ping_interval_ms: NonZeroU64,
+    /// How many pings of a peer in a row are answered,
+    pub ping_burst: NonZeroU32,
+    /// and how long it takes until one more is.
+    pub ping_refill_ms: NonZeroU64,
     /// A peer that said nothing for so long is taken for dead.
     pub dead_after_ms: NonZeroU64,
     /// A peer that takes nothing for so long, though there is something for it, is disconnected.
@@ -34,12 +41,30 @@ pub struct Link {
     pub read_bytes: NonZeroU32,
     /// What all links together may hold of messages that came in, unfinished or not yet taken.
     pub max_held_bytes: NonZeroU64,
+    /// What each link may hold of that whatever the others hold.
+    pub floor_bytes: NonZeroU32,
     /// The least that the kernel is given to send ahead.
     pub min_unsent_bytes: NonZeroU32,
     /// The most that the kernel is given to send ahead: what an urgent message may have to wait behind.
     pub max_unsent_bytes: NonZeroU32,
     /// Between these two: what the line takes in this time.
     pub unsent_us: NonZeroU32,
+    /// What differs from the defaults in single channels, by their names.
+    pub channels: BTreeMap<String, Channel>,
+}
+
+/// What may be set about one channel; what is not set keeps its default.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Channel {
+    /// The longest message that is taken, without its head.
+    pub max_message_bytes: Option<NonZeroU32>,
+    /// How much a peer may have under way, unfinished or not yet taken.
+    pub window_bytes: Option<NonZeroU32>,
+    /// Its part of the line beside other bulk channels.
+    pub share: Option<NonZeroU8>,
+    /// How long one message may take from its first byte to its last.
+    pub message_timeout_ms: Option<NonZeroU64>,
 }
 
 /// What encrypts.
@@ -60,6 +85,9 @@ impl Default for Link {
             // link.md's table, "Limits".
             handshake_timeout_ms: nonzero(5_000),
             ping_interval_ms: nonzero(30_000),
+            // Guesses: an operator who pings by hand needs some; four a second.
+            ping_burst: nonzero32(8),
+            ping_refill_ms: nonzero(250),
             dead_after_ms: nonzero(75_000),
             write_stall_ms: nonzero(20_000),
             close_timeout_ms: nonzero(1_000),
@@ -68,10 +96,13 @@ impl Default for Link {
             read_bytes: nonzero32(FRAME_BYTES),
             // A guess: 512 connections of half a megabyte; an idle one holds nothing.
             max_held_bytes: nonzero(256 << 20),
+            // A guess: some messages of consensus.
+            floor_bytes: nonzero32(64 << 10),
             // link.md, "Lanes": measured.
             min_unsent_bytes: nonzero32(16 << 10),
             max_unsent_bytes: nonzero32(128 << 10),
             unsent_us: nonzero32(2_000),
+            channels: BTreeMap::new(),
         }
     }
 }
@@ -87,6 +118,42 @@ impl Link {
         if self.read_bytes.get() < FRAME_BYTES {
             return Err(Error::ReadBytes { found: self.read_bytes.get() });
         }
-        Ok(())
+        if let Some(name) = self.channels.keys().find(|name| !known(name)) {
+            let known = channel::defaults().iter().map(|channel| channel.name).collect::<Vec<_>>().join(", ");
+            return Err(Error::Channel { name: name.clone(), known });
+        }
+        Ok(channel::validate(&self.channels())?)
     }
+
+    /// The channels as they are to be.
+    pub fn channels(&self) -> Vec<channel::Channel> {
+        let mut channels = channel::defaults();
+        for channel in &mut channels {
+            if let Some(set) = self.channels.get(channel.name) {
+                set.over(channel);
+            }
+        }
+        channels
+    }
+}
+
+impl Channel {
+    fn over(&self, channel: &mut channel::Channel) {
+        if let Some(bytes) = self.max_message_bytes {
+            channel.max_message_bytes = bytes.get();
+        }
+        if let Some(bytes) = self.window_bytes {
+            channel.window_bytes = bytes.get();
+        }
+        if let Some(share) = self.share {
+            channel.share = share.get();
+        }
+        if let Some(ms) = self.message_timeout_ms {
+            channel.deadline = Duration::from_millis(ms.get());
+        }
+    }
+}
+
+fn known(name: &str) -> bool {
+    channel::defaults().iter().any(|channel| channel.name == name)
 }

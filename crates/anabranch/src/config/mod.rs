@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 pub use admin::{Admin, AdminAddress};
 pub use chain::Chain;
 pub use downstream::Downstream;
-pub use link::{Cipher, Link};
+pub use link::{Channel, Cipher, Link};
 pub use log::{Log, LogFormat};
 pub use peers::{MAX_PEERS, Peers};
 pub use upstream::{MAX_UPSTREAMS, Upstream};
@@ -166,6 +166,17 @@ pub enum Error {
         /// What was given.
         found: u32,
     },
+    /// A channel that there is none of.
+    #[error("`link.channels`: there is no channel `{name}`; there are {known}")]
+    Channel {
+        /// What was given.
+        name: String,
+        /// Those that there are.
+        known: String,
+    },
+    /// The channels make no sense.
+    #[error("`link.channels`: {0}")]
+    Channels(#[from] ::link::channel::Error),
     /// A single address may have more clients than there may be at all.
     #[error("`downstream.max_clients_per_address` ({per_address}) is above `downstream.max_clients` ({all})")]
     ClientsPerAddress {

@@ -129,4 +129,22 @@ fn refuses_limits_that_contradict_each_other() {
     assert!(matches!(link("min_unsent_bytes = 200000"), Err(Error::Order { .. })));
     assert!(matches!(link("read_bytes = 4096"), Err(Error::ReadBytes { found: 4096 })));
     link("strikes = 0").expect("off");
+    assert!(matches!(link("[link.channels.body]\nshare = 1"), Err(Error::Channel { .. })));
+    assert!(matches!(link("[link.channels.bodies]\nwindow_bytes = 1"), Err(Error::Channels(_))));
+}
+
+#[test]
+fn a_channel_keeps_what_is_not_set_of_it() {
+    let text = "[link.channels.echo]\nshare = 7\nmessage_timeout_ms = 5";
+    let config: Config = toml::from_str(text).expect("reads");
+    config.validate().expect("sound");
+    let (channels, defaults) = (config.link.channels(), ::link::channel::defaults());
+    let echo = |channels: &[::link::channel::Channel]| channels[channels.len() - 1];
+    assert_eq!(channels[..channels.len() - 1], defaults[..defaults.len() - 1]);
+    let (echo, default) = (echo(&channels), echo(&defaults));
+    assert_eq!((echo.name, echo.share, echo.deadline.as_millis()), ("echo", 7, 5));
+    assert_eq!(
+        (echo.max_message_bytes, echo.window_bytes),
+        (default.max_message_bytes, default.window_bytes)
+    );
 }
