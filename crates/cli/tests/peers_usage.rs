@@ -34,6 +34,8 @@ fn a_key_is_in_the_data_directory_where_nothing_else_is_said() {
     run(&["key", "show", "--data-dir", text(&data)]).expect_code(3).expect_stderr("anabranch key generate");
     let made = run(&["key", "generate", "--data-dir", text(&data)]).expect_code(0);
     assert!(data.join("peer.key").is_file());
+    // It is not in the way of a first start.
+    run(&["devnet", "--data-dir", text(&data), "--downstream", "127.0.0.1:0", "--for", "1ms"]).expect_code(0);
     let shown = run(&["key", "show", "--data-dir", text(&data)]).expect_code(0);
     assert_eq!(shown.stdout, made.stdout);
 }
