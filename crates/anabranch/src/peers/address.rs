@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use link::identity;
+use link::{PeerId, identity};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -33,6 +33,16 @@ pub enum Listen {
     Unix(PathBuf),
 }
 
+/// A peer as operators name it: by its key, with its address where that matters.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Named {
+    /// Who.
+    pub key: PeerId,
+    /// Where it is, if that was said.
+    pub address: Option<Address>,
+}
+
 /// Why a text names no peer, or no place.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ParseError {
@@ -42,8 +52,8 @@ pub enum ParseError {
         /// What was given.
         text: String,
     },
-    /// What stands before the `@` is no key.
-    #[error("`{text}` before the @ is no key: {reason} (`anabranch key show` tells a node's KEY)")]
+    /// What stands in its place is no key.
+    #[error("`{text}` is no key: {reason} (`anabranch key show` tells a node's KEY)")]
     Key {
         /// What stood there.
         text: String,
@@ -79,6 +89,19 @@ impl FromStr for PeerAddress {
         };
         let key = key.parse().map_err(|reason| ParseError::Key { text: key.into(), reason })?;
         Ok(Self { key, address: place.parse()? })
+    }
+}
+
+impl FromStr for Named {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        if text.contains('@') {
+            let PeerAddress { key, address } = text.parse()?;
+            return Ok(Self { key, address: Some(address) });
+        }
+        let key = text.parse().map_err(|reason| ParseError::Key { text: text.into(), reason })?;
+        Ok(Self { key, address: None })
     }
 }
 
@@ -127,6 +150,15 @@ fn socket_path(path: &str) -> Result<PathBuf, ParseError> {
     Ok(path.into())
 }
 
+impl fmt::Display for Named {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.address {
+            Some(address) => write!(f, "{}@{address}", self.key),
+            None => self.key.fmt(f),
+        }
+    }
+}
+
 impl fmt::Display for Listen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -139,6 +171,20 @@ impl fmt::Display for Listen {
 impl<'de> Deserialize<'de> for PeerAddress {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         String::deserialize(from)?.parse().map_err(D::Error::custom)
+    }
+}
+
+impl TryFrom<String> for Named {
+    type Error = ParseError;
+
+    fn try_from(text: String) -> Result<Self, ParseError> {
+        text.parse()
+    }
+}
+
+impl From<Named> for String {
+    fn from(named: Named) -> Self {
+        named.to_string()
     }
 }
 
@@ -193,6 +239,14 @@ mod tests {
         }
         let long = format!("{}@unix:/{}", key(), "x".repeat(MAX_SOCKET_PATH_BYTES));
         assert!(matches!(parse(&long), ParseError::LongPath { .. }));
+    }
+
+    #[test]
+    fn a_peer_is_named_with_or_without_its_address() {
+        for text in [key(), format!("{}@relay:1", key())] {
+            assert_eq!(text.parse::<Named>().expect("named").to_string(), text);
+        }
+        assert!(matches!("relay:1".parse::<Named>(), Err(ParseError::Key { .. })));
     }
 
     #[test]

@@ -7,5 +7,5 @@ pub mod address;
 pub mod book;
 pub mod key_file;
 
-pub use address::Listen;
+pub use address::{Listen, Named};
 pub use book::Book;
