@@ -13,6 +13,15 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use crate::frame::Limits;
+
+/// What is set aside for each link unless it is set otherwise: an unfinished frame, and small messages even where
+/// others have taken all the rest. A guess.
+pub const FLOOR_BYTES: u32 = 64 << 10;
+
+/// The least that can be set aside for a link: an unfinished frame must fit.
+pub const MIN_FLOOR_BYTES: u32 = Limits::TRANSPORT.max as u32;
+
 /// In place of what is left of a floor: its link is gone, and what comes back goes to the pool.
 const GONE: u64 = u64::MAX;
 

@@ -43,8 +43,8 @@ pub struct Channel {
     pub share: u8,
     /// The longest message, without its head.
     pub max_message_bytes: u32,
-    /// How many bytes the peer may have under way to us, unfinished or not yet taken; never less than one
-    /// message of the greatest length.
+    /// How many bytes the peer may have under way to us, unfinished or not yet taken; see
+    /// [`least_window_bytes`].
     pub window_bytes: u32,
     /// How long one message may take from its first byte to its last.
     pub deadline: Duration,
@@ -72,6 +72,13 @@ pub fn cost(body_bytes: u32) -> u64 {
     u64::from(body_bytes) + HEAD_BYTES as u64 + u64::from(OVERHEAD_BYTES)
 }
 
+/// The least window of a channel with messages up to this length: what two of the longest take. Credit comes back in
+/// lumps of a quarter of the window, and what the application takes may be reported in lumps as well; with that
+/// much yet to come, the longest message must still fit.
+pub fn least_window_bytes(max_message_bytes: u32) -> u64 {
+    2 * cost(max_message_bytes)
+}
+
 /// Why a table of channels makes no sense.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
@@ -84,8 +91,10 @@ pub enum Error {
         /// The channel.
         channel: Protocol,
     },
-    /// A window into which the longest message does not fit.
-    #[error("the window of channel {channel} must be at least {least} bytes, for its longest message to fit")]
+    /// A window in which the longest message could get stuck.
+    #[error(
+        "the window of channel {channel} must be at least {least} bytes, twice what its longest message takes"
+    )]
     Window {
         /// The channel.
         channel: Protocol,
@@ -113,7 +122,7 @@ pub fn validate(channels: &[Channel]) -> Result<(), Error> {
         if number <= last || number.0 > 0x7fff {
             return Err(Error::Order { channel: number });
         }
-        let least = cost(max_message_bytes);
+        let least = least_window_bytes(max_message_bytes);
         if u64::from(window_bytes) < least {
             return Err(Error::Window { channel: number, least });
         }
@@ -176,9 +185,9 @@ mod tests {
         };
         assert_eq!(broken(|table| table.swap(0, 1)), Error::Order { channel: CONSENSUS });
         assert_eq!(broken(|table| table[0].number = CONTROL), Error::Order { channel: CONTROL });
-        let least = (1 << 20) + 73;
+        let least = (2 << 20) + 146;
         let window = Error::Window { channel: CONSENSUS, least };
-        assert_eq!(broken(|table| table[0].window_bytes = (1 << 20) + 72), window);
+        assert_eq!(broken(|table| table[0].window_bytes = (2 << 20) + 145), window);
         assert_eq!(broken(|table| table[2].share = 0), Error::Share { channel: SYNC });
         let more = |table: &mut Vec<Channel>| {
             let first = table[0];

@@ -6,16 +6,6 @@
 /// The length of a message's head.
 pub const HEAD_BYTES: usize = 9;
 
-/// What a message costs its channel's window beside its bytes, so that empty ones are not free: about what the
-/// receiver spends to keep one.
-pub const OVERHEAD_BYTES: usize = 64;
-
-/// What a message with a body of this length costs its channel's window: what its sender may have under way, what
-/// its receiver counts, and what is granted back when it was taken.
-pub fn cost(body_bytes: usize) -> usize {
-    HEAD_BYTES + OVERHEAD_BYTES + body_bytes
-}
-
 /// Whether a message is part of a question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Protocol, frame, mux, session};
+use crate::{Protocol, control, frame, mux, session};
 
 /// What a peer did wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -54,6 +54,12 @@ pub enum Violation {
         /// What stood in its place.
         kind: u8,
     },
+    /// On the control channel stands something else than a control message.
+    #[error("control: {0}")]
+    Control(#[from] control::Error),
+    /// A second hello: what was agreed stays.
+    #[error("a hello on an open link")]
+    HelloAgain,
     /// There was no memory left for a message. It is passed over; the peer could not know.
     #[error("no room for a message of {length} bytes on channel {channel}")]
     OverBudget {
@@ -96,7 +102,9 @@ impl Violation {
             | Self::SlowMessage { .. }
             | Self::TooLong { .. }
             | Self::Endless { .. }
-            | Self::UnknownKind { .. } => Consequence::Strike,
+            | Self::UnknownKind { .. }
+            | Self::Control(_)
+            | Self::HelloAgain => Consequence::Strike,
             Self::OverBudget { .. } => Consequence::Count,
             // Nothing that comes after could be opened: the nonces are out of step.
             Self::Session(_) | Self::SlowFrame | Self::Strikes { .. } => Consequence::Close,
@@ -114,6 +122,9 @@ impl Violation {
             Self::TooLong { .. } => "too_long",
             Self::Endless { .. } => "endless_message",
             Self::UnknownKind { .. } => "unknown_kind",
+            Self::Control(control::Error::Unknown { .. }) => "unknown_control",
+            Self::Control(_) => "bad_control",
+            Self::HelloAgain => "hello_again",
             Self::OverBudget { .. } => "over_budget",
             Self::Strikes { .. } => "strikes",
         }

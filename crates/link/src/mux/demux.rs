@@ -4,9 +4,9 @@ use super::Limit;
 use crate::segment::{HEADER_BYTES, Header};
 use crate::{Mode, Protocol};
 
-/// How many protocols one connection may carry: Cardano's node-to-node needs five at a time, a link between peers
-/// eight.
-pub const MAX_LIMITS: usize = 8;
+/// How many protocols one connection may carry: Cardano's node-to-node needs five at a time, a link between peers has
+/// more.
+pub const MAX_LIMITS: usize = crate::channel::MAX_CHANNELS;
 
 /// What a fault of the peer costs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +77,18 @@ pub struct Part<'a> {
     pub protocol: Protocol,
     /// The bytes, never empty: all that has arrived of the segment.
     pub bytes: &'a [u8],
+}
+
+/// Checks that these bytes, what one frame holds, are one segment: no less and no more.
+///
+/// # Errors
+/// When its header states another length.
+pub fn whole(frame: &[u8]) -> Result<(), Violation> {
+    let Some((head, payload)) = frame.split_first_chunk() else {
+        return Err(Violation::Cut { length: 0, held: 0 });
+    };
+    let (length, held) = (Header::decode(*head).length, payload.len());
+    if usize::from(length) == held { Ok(()) } else { Err(Violation::Cut { length, held }) }
 }
 
 /// Cuts a connection's bytes into parts, in any cut of the bytes.

@@ -14,7 +14,7 @@ mod egress;
 #[cfg(test)]
 mod tests;
 
-pub use demux::{Demux, MAX_LIMITS, Part, Policy, Violation};
+pub use demux::{Demux, MAX_LIMITS, Part, Policy, Violation, whole};
 pub use egress::{Mux, Outbox};
 
 use crate::Protocol;
