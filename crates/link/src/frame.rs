@@ -11,6 +11,9 @@
 //!
 //! `spec/link.md`, "Frames".
 
+#[cfg(test)]
+mod tests;
+
 use crate::segment::{HEADER_BYTES, MAX_SENT_BYTES};
 
 /// The length of a frame's length.

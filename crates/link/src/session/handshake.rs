@@ -39,6 +39,8 @@ pub struct Handshake {
     ours: Mode,
     channel: Channel,
     step: Step,
+    /// The frame that is to be sent before anything else happens.
+    due: Vec<u8>,
 }
 
 /// What the messages travel in.
@@ -47,17 +49,13 @@ enum Channel {
     Plain,
 }
 
-/// Who does what next.
+/// What comes next, once nothing is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
-    SendFirst,
     AwaitFirst,
-    SendSecond { claimed: Option<PeerId> },
     AwaitSecond,
-    SendThird { peer: PeerId },
     AwaitThird,
     Finished { peer: PeerId },
-    Refuse { code: Code },
     Failed,
 }
 
@@ -74,7 +72,9 @@ impl Handshake {
         expected: Option<PeerId>,
         rng: &mut impl CryptoRng,
     ) -> Self {
-        Self::new(config, identity, expected, Mode::Initiator, Step::SendFirst, rng)
+        let mut dialler = Self::new(config, identity, expected, Mode::Initiator, Step::AwaitSecond, rng);
+        dialler.send_first();
+        dialler
     }
 
     /// The side that was dialled.
@@ -94,7 +94,7 @@ impl Handshake {
             Security::Noise(cipher) => noise(cipher, &preamble(config), ours, rng),
             Security::Plain => Channel::Plain,
         };
-        Self { config: *config, identity: identity.clone(), expected, ours, channel, step }
+        Self { config: *config, identity: identity.clone(), expected, ours, channel, step, due: Vec::new() }
     }
 
     /// Takes the content of a frame from the peer.
@@ -102,48 +102,36 @@ impl Handshake {
     /// # Errors
     /// When the peer did something wrong, or refused us. The handshake has failed then.
     pub fn receive(&mut self, content: &[u8]) -> Result<(), Violation> {
-        let step = self.next(content);
-        self.step = match step {
-            Ok(step) => step,
-            Err(violation) => refused_with(violation).map_or(Step::Failed, |code| Step::Refuse { code }),
-        };
-        step.map(|_| ())
+        match self.next(content) {
+            Ok(step) => {
+                self.step = step;
+                Ok(())
+            }
+            Err(violation) => {
+                self.step = Step::Failed;
+                self.due.clear();
+                if let Some(code) = refused_with(violation) {
+                    refusal(code, &mut self.due);
+                }
+                Err(violation)
+            }
+        }
     }
 
     /// Appends the frame that is due, if one is.
     pub fn transmit(&mut self, out: &mut Vec<u8>) {
-        self.step = match self.step {
-            Step::SendFirst => {
-                self.send_first(out);
-                Step::AwaitSecond
-            }
-            Step::SendSecond { claimed } => {
-                self.send_proof(SECOND_BYTES, out);
-                claimed.map_or(Step::AwaitThird, |peer| Step::Finished { peer })
-            }
-            Step::SendThird { peer } => {
-                self.send_proof(THIRD_BYTES, out);
-                Step::Finished { peer }
-            }
-            Step::Refuse { code } => {
-                refusal(code, out);
-                Step::Failed
-            }
-            step @ (Step::AwaitFirst
-            | Step::AwaitSecond
-            | Step::AwaitThird
-            | Step::Finished { .. }
-            | Step::Failed) => step,
-        };
+        out.extend_from_slice(&self.due);
+        self.due = Vec::new();
     }
 
     /// Whether the peer is known and everything was sent.
     pub fn is_finished(&self) -> bool {
-        matches!(self.step, Step::Finished { .. })
+        matches!(self.step, Step::Finished { .. }) && self.due.is_empty()
     }
 
     /// The session. Only to be called when it [is finished](Self::is_finished).
     pub fn finish(self) -> Session {
+        assert!(self.due.is_empty(), "the last message was not sent");
         let Step::Finished { peer } = self.step else { panic!("a handshake at {:?} is not over", self.step) };
         let (sealer, opener) = match self.channel {
             Channel::Plain => (Sealer::plain(), Opener::plain()),
@@ -166,16 +154,14 @@ impl Handshake {
             &[REFUSAL, code] => return Err(Violation::Refused { code: Code::from_u8(code) }),
             _ => return Err(malformed),
         };
+        if !self.due.is_empty() {
+            return Err(Violation::OutOfTurn);
+        }
         match self.step {
             Step::AwaitFirst => self.on_first(message),
             Step::AwaitSecond => self.on_second(message),
-            Step::AwaitThird => Ok(Step::Finished { peer: self.on_proof(message, THIRD_BYTES)? }),
-            Step::SendFirst
-            | Step::SendSecond { .. }
-            | Step::SendThird { .. }
-            | Step::Finished { .. }
-            | Step::Refuse { .. }
-            | Step::Failed => Err(Violation::OutOfTurn),
+            Step::AwaitThird => self.on_third(message),
+            Step::Finished { .. } | Step::Failed => Err(Violation::OutOfTurn),
         }
     }
 
@@ -184,23 +170,28 @@ impl Handshake {
         let malformed = Violation::Malformed { length: message.len() };
         let (key, theirs) = message.split_first_chunk::<KEY_BYTES>().ok_or(malformed)?;
         check_preamble(&self.config, theirs)?;
-        let claimed = match &mut self.channel {
+        let step = match &mut self.channel {
             Channel::Noise { state, .. } => {
                 read(state, message)?;
-                None
+                Step::AwaitThird
             }
-            Channel::Plain => Some(self.check_peer(PeerId(*key))?),
+            Channel::Plain => Step::Finished { peer: self.check_peer(PeerId(*key))? },
         };
-        Ok(Step::SendSecond { claimed })
+        self.send_proof(SECOND_BYTES)?;
+        Ok(step)
     }
 
     /// In the plain mode the dialler has claimed its key in the first message already.
     fn on_second(&mut self, message: &[u8]) -> Result<Step, Violation> {
         let peer = self.on_proof(message, SECOND_BYTES)?;
-        Ok(match self.channel {
-            Channel::Noise { .. } => Step::SendThird { peer },
-            Channel::Plain => Step::Finished { peer },
-        })
+        if matches!(self.channel, Channel::Noise { .. }) {
+            self.send_proof(THIRD_BYTES)?;
+        }
+        Ok(Step::Finished { peer })
+    }
+
+    fn on_third(&mut self, message: &[u8]) -> Result<Step, Violation> {
+        Ok(Step::Finished { peer: self.on_proof(message, THIRD_BYTES)? })
     }
 
     /// A message that says who the peer is.
@@ -231,21 +222,28 @@ impl Handshake {
         }
     }
 
-    fn send_first(&mut self, out: &mut Vec<u8>) {
+    fn send_first(&mut self) {
         let preamble = preamble(&self.config);
         match &mut self.channel {
-            Channel::Noise { state, .. } => send(state, &preamble, FIRST_BYTES, out),
+            Channel::Noise { state, .. } => {
+                write(state, &preamble, FIRST_BYTES, &mut self.due)
+                    .expect("a first message computes no secret");
+            }
             Channel::Plain => {
-                frame(&[&[MESSAGE][..], &self.identity.peer_id().0, &preamble].concat(), out);
+                frame(&[&[MESSAGE][..], &self.identity.peer_id().0, &preamble].concat(), &mut self.due);
             }
         }
     }
 
-    fn send_proof(&mut self, bytes: usize, out: &mut Vec<u8>) {
+    /// It computes secrets with the peer's key, which must not be a weak one.
+    fn send_proof(&mut self, bytes: usize) -> Result<(), Violation> {
         match &mut self.channel {
-            Channel::Noise { state, key, .. } => send(state, &proof(&self.identity, key), bytes, out),
-            Channel::Plain => frame(&[&[MESSAGE][..], &self.identity.peer_id().0].concat(), out),
+            Channel::Noise { state, key, .. } => {
+                write(state, &proof(&self.identity, key), bytes, &mut self.due)?;
+            }
+            Channel::Plain => frame(&[&[MESSAGE][..], &self.identity.peer_id().0].concat(), &mut self.due),
         }
+        Ok(())
     }
 }
 
@@ -287,12 +285,23 @@ fn read(state: &mut HandshakeState, message: &[u8]) -> Result<[u8; PROOF_BYTES],
     }
 }
 
-fn send(state: &mut HandshakeState, payload: &[u8], bytes: usize, out: &mut Vec<u8>) {
+/// Appends the frame with our next message of Noise.
+fn write(
+    state: &mut HandshakeState,
+    payload: &[u8],
+    bytes: usize,
+    out: &mut Vec<u8>,
+) -> Result<(), Violation> {
     // snow wants room for a tag even where there is no key yet.
     let mut content = [MESSAGE; 1 + SECOND_BYTES + TAG_BYTES];
-    let written = state.write_message(payload, &mut content[1..]).expect("our turn, and room enough");
+    let written = match state.write_message(payload, &mut content[1..]) {
+        Ok(written) => written,
+        Err(snow::Error::Dh) => return Err(Violation::WeakKey),
+        Err(error) => panic!("our turn, and room enough: {error}"),
+    };
     assert_eq!(written, bytes, "the length of a handshake message is known beforehand");
     frame(&content[..1 + bytes], out);
+    Ok(())
 }
 
 /// What the peer is told when we refuse it.

@@ -39,12 +39,12 @@ pub struct Opener {
 
 /// What guards one direction.
 enum Guard {
-    Noise(Key),
+    Noise(Box<Key>),
     Plain,
 }
 
 /// The key of one direction and the number of the next frame.
-struct Key {
+pub(super) struct Key {
     cipher: Cipher,
     key: LessSafeKey,
     next: u64,
@@ -52,7 +52,7 @@ struct Key {
 
 impl Sealer {
     pub(super) fn noise(cipher: Cipher, key: &[u8; 32]) -> Self {
-        Self { guard: Guard::Noise(Key::new(cipher, key)) }
+        Self { guard: Guard::Noise(Box::new(Key::new(cipher, key))) }
     }
 
     pub(super) fn plain() -> Self {
@@ -98,7 +98,7 @@ impl Sealer {
 
 impl Opener {
     pub(super) fn noise(cipher: Cipher, key: &[u8; 32]) -> Self {
-        Self { guard: Guard::Noise(Key::new(cipher, key)) }
+        Self { guard: Guard::Noise(Box::new(Key::new(cipher, key))) }
     }
 
     pub(super) fn plain() -> Self {
@@ -146,6 +146,31 @@ fn checksum(plain: &[u8]) -> [u8; TAG_BYTES] {
     let mut tag = [0; TAG_BYTES];
     tag[..4].copy_from_slice(&crc32c::crc32c(plain).to_be_bytes());
     tag
+}
+
+#[cfg(test)]
+impl Sealer {
+    /// As if so many frames had been sealed with this key.
+    pub(super) fn skip_to(&mut self, next: u64) {
+        self.guard.skip_to(next);
+    }
+}
+
+#[cfg(test)]
+impl Opener {
+    /// As if so many frames had been opened with this key.
+    pub(super) fn skip_to(&mut self, next: u64) {
+        self.guard.skip_to(next);
+    }
+}
+
+#[cfg(test)]
+impl Guard {
+    fn skip_to(&mut self, next: u64) {
+        if let Self::Noise(key) = self {
+            key.next = next;
+        }
+    }
 }
 
 impl Key {
