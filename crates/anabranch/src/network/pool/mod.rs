@@ -1,0 +1,303 @@
+//! The pool: every connection from before its handshake to its end, and who may have one.
+//!
+//! It decides and keeps count; it opens no socket and spawns no task. A connection's place is a [`Berth`], which
+//! is held by whoever works on the connection and gives the place back when it is dropped, however that came.
+//!
+//! **Invariant:** a connection counts in the caps from before its first byte until its berth is dropped.
+//! **Invariant:** at most one connection per peer is registered as open, under the key that it proved.
+//! **Invariant:** nothing about a peer changes before its key is proven.
+//! **Invariant:** no socket is touched and no hook called while the lock is held.
+
+mod berth;
+mod peers;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use link::PeerId;
+use link::reason::Reason;
+use link::state::{Lifecycle, State};
+use rand_chacha::ChaCha20Rng;
+
+use super::address::Remote;
+use super::clock::Clock;
+use super::config::Config;
+use super::departed::Past;
+use super::gate::Gate;
+use super::known::Peers;
+use super::seats::{Full, Seat, Seats};
+use super::status::Direction;
+use super::tries::{Recent, TooMany};
+
+pub(super) use berth::Berth;
+pub(super) use peers::Next;
+
+/// All connections; `S` is what a connection is once it is open.
+pub(super) struct Pool<S> {
+    us: PeerId,
+    config: Arc<Config>,
+    handshake_deadline: Duration,
+    clock: Clock,
+    gate: Arc<dyn Gate>,
+    inner: Mutex<Inner<S>>,
+}
+
+struct Inner<S> {
+    next_id: u64,
+    /// How many keys were proven so far: of two connections with one peer, the later one has won.
+    proven: u64,
+    seats: Seats,
+    tries: Recent,
+    peers: Peers,
+    entries: BTreeMap<u64, Entry<S>>,
+    open: BTreeMap<PeerId, Open<S>>,
+    past: Past,
+    refused: Refused,
+    rng: ChaCha20Rng,
+    stopping: bool,
+}
+
+/// One connection.
+#[derive(Debug)]
+pub(super) struct Entry<S> {
+    pub(super) id: u64,
+    pub(super) direction: Direction,
+    pub(super) remote: Remote,
+    pub(super) life: Lifecycle,
+    /// When its place was taken.
+    pub(super) since: Duration,
+    /// Whose key it proved.
+    pub(super) peer: Option<PeerId>,
+    /// Whom it must prove to be.
+    pub(super) expected: Option<PeerId>,
+    pub(super) socket: Option<S>,
+    pub(super) strikes: u64,
+    seat: Seat,
+    is_shaking: bool,
+    /// The state before its end began.
+    last: State,
+    proven: Option<Proven>,
+    opened_at: Option<Duration>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Proven {
+    at: Duration,
+    number: u64,
+}
+
+#[derive(Debug)]
+struct Open<S> {
+    id: u64,
+    number: u64,
+    socket: S,
+}
+
+/// Connections that did not even get a place.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Refused {
+    /// Their address, or its network, tried too often.
+    pub too_many_tries: u64,
+    /// All places were taken.
+    pub full: u64,
+    /// Those of their direction were taken.
+    pub full_direction: u64,
+    /// Those of their address were taken.
+    pub full_address: u64,
+    /// Too many handshakes were under way.
+    pub full_handshakes: u64,
+}
+
+/// Why a connection gets no place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum NoPlace {
+    #[error(transparent)]
+    Full(#[from] Full),
+    #[error(transparent)]
+    Tries(#[from] TooMany),
+    #[error("the network stops")]
+    Stopping,
+}
+
+impl<S: Clone> Pool<S> {
+    pub(super) fn new(
+        us: PeerId,
+        config: Arc<Config>,
+        handshake_deadline: Duration,
+        clock: Clock,
+        gate: Arc<dyn Gate>,
+        rng: ChaCha20Rng,
+    ) -> Arc<Self> {
+        let inner = Inner {
+            next_id: 1,
+            proven: 0,
+            seats: Seats::default(),
+            tries: Recent::default(),
+            peers: Peers::default(),
+            entries: BTreeMap::new(),
+            open: BTreeMap::new(),
+            past: Past::default(),
+            refused: Refused::default(),
+            rng,
+            stopping: false,
+        };
+        Arc::new(Self { us, config, handshake_deadline, clock, gate, inner: Mutex::new(inner) })
+    }
+
+    /// Takes a place for a connection that came in.
+    pub(super) fn accept(self: &Arc<Self>, remote: Remote) -> Result<Berth<S>, NoPlace> {
+        let now = self.clock.now();
+        let mut inner = self.lock();
+        if inner.stopping {
+            return Err(NoPlace::Stopping);
+        }
+        let ip = remote.ip();
+        let taken = inner.try_in(&self.config, ip, now.mono);
+        let seat = taken.inspect_err(|why| inner.refused.count(*why))?;
+        let id = inner.enter(seat, Direction::Accepted, remote, None, Lifecycle::new(now));
+        drop(inner);
+        Ok(Berth::new(self.clone(), id, ip))
+    }
+
+    /// Takes a place for a connection that this node is about to make.
+    pub(super) fn dial(self: &Arc<Self>, expected: PeerId, remote: Remote) -> Result<Berth<S>, NoPlace> {
+        let now = self.clock.now();
+        let mut inner = self.lock();
+        if inner.stopping {
+            return Err(NoPlace::Stopping);
+        }
+        let is_pinned = inner.peers.is_pinned(expected);
+        let ip = remote.ip();
+        let taken = inner.seats.take(&self.config.caps, Direction::Dialled, ip, Some(is_pinned));
+        let seat = taken.inspect_err(|why| inner.refused.count((*why).into()))?;
+        let id = inner.enter(seat, Direction::Dialled, remote, Some(expected), Lifecycle::new(now));
+        drop(inner);
+        Ok(Berth::new(self.clone(), id, ip))
+    }
+
+    /// What is open with a peer.
+    pub(super) fn open_with(&self, peer: PeerId) -> Option<S> {
+        self.lock().open.get(&peer).map(|open| open.socket.clone())
+    }
+
+    /// What is open, with whomever.
+    pub(super) fn all_open(&self) -> Vec<S> {
+        self.lock().open.values().map(|open| open.socket.clone()).collect()
+    }
+
+    /// Every socket there is, those that are being replaced included.
+    pub(super) fn all_sockets(&self) -> Vec<S> {
+        self.lock().entries.values().filter_map(|entry| entry.socket.clone()).collect()
+    }
+
+    /// Lets nobody in any more.
+    pub(super) fn stop(&self) {
+        self.lock().stopping = true;
+    }
+
+    /// How many places are taken, and how many handshakes are under way.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        let inner = self.lock();
+        (inner.seats.taken(), inner.seats.handshakes())
+    }
+
+    /// Looks at every connection.
+    pub(super) fn each<T>(&self, mut look: impl FnMut(&Entry<S>, Duration) -> T) -> Vec<T> {
+        let now = self.clock.now().mono;
+        self.lock().entries.values().map(|entry| look(entry, now)).collect()
+    }
+
+    /// Looks at those that are over, and at those that got no place.
+    pub(super) fn past<T>(&self, look: impl FnOnce(&Past, &Refused, Duration) -> T) -> T {
+        let now = self.clock.now().mono;
+        let inner = self.lock();
+        look(&inner.past, &inner.refused, now)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner<S>> {
+        // The counts are changed together, without a call that could panic between them.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S> Inner<S> {
+    fn try_in(&mut self, config: &Config, ip: Option<IpAddr>, now: Duration) -> Result<Seat, NoPlace> {
+        // The places first: they cost nothing to look at, and a try that finds none must not count.
+        let seat = self.seats.take(&config.caps, Direction::Accepted, ip, None)?;
+        if let Some(ip) = ip
+            && let Err(too_many) = self.tries.note(&config.tries, ip, now)
+        {
+            self.seats.shaken();
+            self.seats.release(seat, Direction::Accepted, Some(ip));
+            return Err(too_many.into());
+        }
+        Ok(seat)
+    }
+
+    fn enter(
+        &mut self,
+        seat: Seat,
+        direction: Direction,
+        remote: Remote,
+        expected: Option<PeerId>,
+        life: Lifecycle,
+    ) -> u64 {
+        let id = self.next_id;
+        self.next_id += 1;
+        let since = life.since().mono;
+        let entry = Entry {
+            id,
+            direction,
+            remote,
+            life,
+            since,
+            peer: None,
+            expected,
+            socket: None,
+            strikes: 0,
+            seat,
+            is_shaking: true,
+            last: State::Opening,
+            proven: None,
+            opened_at: None,
+        };
+        self.entries.insert(id, entry);
+        id
+    }
+
+    fn entry(&mut self, id: u64) -> &mut Entry<S> {
+        self.entries.get_mut(&id).expect("a berth's entry stays until the berth is dropped")
+    }
+}
+
+impl<S> Entry<S> {
+    /// Whether it is a live connection with this peer.
+    fn is_with(&self, peer: PeerId) -> bool {
+        self.peer == Some(peer) && self.proven.is_some() && self.life.state().is_live()
+    }
+
+    fn end(&mut self, now: link::Time, reason: Reason) {
+        let last = self.life.state();
+        if self.life.end(now, reason) {
+            self.last = last;
+        }
+    }
+}
+
+impl Refused {
+    fn count(&mut self, why: NoPlace) {
+        let counter = match why {
+            NoPlace::Tries(_) => &mut self.too_many_tries,
+            NoPlace::Full(Full::Connections) => &mut self.full,
+            NoPlace::Full(Full::Direction) => &mut self.full_direction,
+            NoPlace::Full(Full::Address) => &mut self.full_address,
+            NoPlace::Full(Full::Handshakes) => &mut self.full_handshakes,
+            NoPlace::Stopping => return,
+        };
+        *counter += 1;
+    }
+}
