@@ -12,6 +12,8 @@ pub mod identity;
 pub mod inbound;
 pub mod message;
 pub mod mux;
+pub mod outbound;
+pub mod ping;
 pub mod reason;
 pub mod reassembly;
 pub mod segment;

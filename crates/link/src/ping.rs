@@ -172,6 +172,13 @@ impl Ping {
         (self.figures.pongs > 0).then_some(self.figures)
     }
 
+    /// Asserts what must always hold.
+    pub(crate) fn check_invariants(&self) {
+        assert!(self.unanswered.len() <= MAX_UNANSWERED, "too many pings are remembered");
+        assert!(self.owed.len() <= self.config.burst.get() as usize, "too many pongs are owed");
+        assert!(self.tokens <= self.config.burst.get(), "more pings are allowed than ever are");
+    }
+
     fn refill(&mut self, now: Time) {
         let burst = self.config.burst.get();
         let passed = now.mono.saturating_sub(self.refilled);
@@ -203,7 +210,9 @@ mod tests {
     /// One round trip: sent at `mono`, the peer's clock says `there_ms` on arrival, back after `trip_ms`.
     fn trip(ping: &mut Ping, mono: u64, there_ms: u64, trip_ms: u64) -> Figures {
         ping.hurry(at(mono, mono));
-        let Some(Message::Ping { id, sent_us }) = ping.transmit(at(mono, mono)) else { panic!("no ping is due") };
+        let Some(Message::Ping { id, sent_us }) = ping.transmit(at(mono, mono)) else {
+            panic!("no ping is due")
+        };
         let back = at(mono + trip_ms, mono + trip_ms);
         assert!(ping.on_pong(back, id, sent_us, there_ms * 1_000));
         ping.figures().unwrap()

@@ -68,6 +68,17 @@ pub enum Violation {
         /// How long it is.
         length: u32,
     },
+    /// More pings than are answered. Those that are too many are not.
+    #[error("more pings than are answered")]
+    PingFlood,
+    /// More credit than was used, or for a channel that there is not.
+    #[error("{bytes} bytes of credit on channel {channel}, more than was used")]
+    Credit {
+        /// Where.
+        channel: Protocol,
+        /// How much.
+        bytes: u32,
+    },
     /// So many faults in so little time that the link is not worth keeping.
     #[error("{count} faults, as many as are borne at a time")]
     Strikes {
@@ -104,6 +115,8 @@ impl Violation {
             | Self::Endless { .. }
             | Self::UnknownKind { .. }
             | Self::Control(_)
+            | Self::PingFlood
+            | Self::Credit { .. }
             | Self::HelloAgain => Consequence::Strike,
             Self::OverBudget { .. } => Consequence::Count,
             // Nothing that comes after could be opened: the nonces are out of step.
@@ -126,6 +139,8 @@ impl Violation {
             Self::Control(_) => "bad_control",
             Self::HelloAgain => "hello_again",
             Self::OverBudget { .. } => "over_budget",
+            Self::PingFlood => "ping_flood",
+            Self::Credit { .. } => "credit",
             Self::Strikes { .. } => "strikes",
         }
     }

@@ -68,7 +68,7 @@ fn the_bytes_are_these() {
         encoded(&Message::Credit { channel: Protocol(5), bytes: 65_536 }),
         [0x83, 3, 5, 0x1a, 0, 1, 0, 0]
     );
-    assert_eq!(encoded(&Message::Close { code: Code::Stopping }), [0x82, 4, 1]);
+    assert_eq!(encoded(&Message::Close { code: Code::Stopping }), [0x82, 4, 8]);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Many mini-protocols, or channels, over one connection.
 //!
 //! [`Demux`] cuts what arrives into parts of segments and hands them on without copying or keeping them;
-//! [`Mux`] asks each protocol in turn for one segment. Neither queues anything: what a protocol has not
+//! [`Mux`] asks each protocol for one segment, in turn or as [`Lanes`] say. Neither queues anything: what a protocol has not
 //! dealt with yet stays with the protocol, and [`Demux`] only counts it against that protocol's limit.
 //!
 //! What a fault (see [`Violation`]) costs is a setting, the [`Policy`]: Cardano's network wants the connection
@@ -11,11 +11,13 @@
 
 mod demux;
 mod egress;
+mod lanes;
 #[cfg(test)]
 mod tests;
 
 pub use demux::{Demux, MAX_LIMITS, Part, Policy, Violation, whole};
-pub use egress::{Mux, Outbox};
+pub use egress::{Mux, Outbox, Segments};
+pub use lanes::Lanes;
 
 use crate::Protocol;
 

@@ -1,0 +1,166 @@
+//! What waits to be sent on one channel.
+//!
+//! **Invariant:** a message's whole cost is taken from the credit before its first byte goes, so that a message that
+//! is under way never waits for credit.
+
+use std::collections::VecDeque;
+
+use bytes::{Buf, Bytes};
+
+use super::{Batch, Config, Traffic};
+use crate::Protocol;
+use crate::agreement::AgreedChannel;
+use crate::channel::cost;
+use crate::message::{HEAD_BYTES, Head, Kind};
+
+/// A message that waits, or is under way.
+#[derive(Debug, Clone)]
+struct Waiting {
+    head: [u8; HEAD_BYTES],
+    /// How much of the head went.
+    head_sent: u8,
+    /// What has not gone of the body.
+    body: Bytes,
+    /// Of the whole message.
+    cost: u64,
+}
+
+/// The messages of one channel.
+#[derive(Debug, Clone)]
+pub(super) struct Queue {
+    pub(super) channel: Protocol,
+    /// The longest message that the peer takes.
+    pub(super) max_message_bytes: u32,
+    window_bytes: u64,
+    /// How much is under way to the peer and not yet granted back.
+    used_bytes: u64,
+    waiting: VecDeque<Waiting>,
+    /// The cost of all that waits.
+    waiting_bytes: u64,
+    pub(super) sent: Traffic,
+}
+
+impl Queue {
+    pub(super) fn new(agreed: &AgreedChannel) -> Self {
+        Self {
+            channel: agreed.channel.number,
+            max_message_bytes: agreed.peer_max_message_bytes,
+            window_bytes: u64::from(agreed.peer_window_bytes),
+            used_bytes: 0,
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+            sent: Traffic::default(),
+        }
+    }
+
+    /// Whether a message of this length may be added now. One always may where nothing waits.
+    pub(super) fn has_room(&self, body_bytes: u32, config: &Config) -> bool {
+        self.waiting.is_empty()
+            || self.waiting.len() < config.queue_messages.get() as usize
+                && self.waiting_bytes.saturating_add(cost(body_bytes)) <= u64::from(config.queue_bytes.get())
+    }
+
+    pub(super) fn push(&mut self, kind: Kind, length: u32, body: Bytes) {
+        let head = Head { kind, length }.encode();
+        let cost = cost(length);
+        self.waiting.push_back(Waiting { head, head_sent: 0, body, cost });
+        self.waiting_bytes += cost;
+    }
+
+    /// Whether something may go now.
+    pub(super) fn is_ready(&self) -> bool {
+        self.waiting.front().is_some_and(|front| self.may_go(front))
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// How many messages wait, and what they cost.
+    pub(super) fn len(&self) -> (usize, u64) {
+        (self.waiting.len(), self.waiting_bytes)
+    }
+
+    /// How much may still be sent before the peer grants more.
+    pub(super) fn credit_bytes(&self) -> u64 {
+        self.window_bytes - self.used_bytes
+    }
+
+    /// Gives credit back; no where that is more than was used. What was used is back then all the same.
+    #[must_use]
+    pub(super) fn grant(&mut self, bytes: u32) -> bool {
+        let bytes = u64::from(bytes);
+        let fits = bytes <= self.used_bytes;
+        self.used_bytes = self.used_bytes.saturating_sub(bytes);
+        fits
+    }
+
+    /// Writes at most `room` bytes; whether a message went to its end.
+    pub(super) fn fill(&mut self, mut room: usize, batch: &mut Batch) -> bool {
+        let mut ended = false;
+        while room > 0 {
+            let Some(front) = self.waiting.front() else { break };
+            if !self.may_go(front) {
+                break;
+            }
+            room -= self.send(room, batch);
+            ended |= self.end_of_message();
+        }
+        ended
+    }
+
+    /// Drops what waits.
+    pub(super) fn clear(&mut self) {
+        self.waiting = VecDeque::new();
+        self.waiting_bytes = 0;
+    }
+
+    pub(super) fn check_invariants(&self) {
+        assert!(self.used_bytes <= self.window_bytes, "channel {} is over its window", self.channel);
+        let waiting: u64 = self.waiting.iter().map(|message| message.cost).sum();
+        assert_eq!(waiting, self.waiting_bytes, "channel {} miscounts what waits", self.channel);
+        let begun = self.waiting.iter().skip(1).any(|message| message.head_sent > 0);
+        assert!(!begun, "channel {} began a message before the one ahead ended", self.channel);
+    }
+
+    fn may_go(&self, message: &Waiting) -> bool {
+        message.head_sent > 0 || message.cost <= self.credit_bytes()
+    }
+
+    /// A part of the first message; how many bytes.
+    fn send(&mut self, room: usize, batch: &mut Batch) -> usize {
+        let Some(front) = self.waiting.front_mut() else { return 0 };
+        if front.head_sent == 0 {
+            self.used_bytes += front.cost;
+        }
+        let head = &front.head[usize::from(front.head_sent)..];
+        let head = &head[..head.len().min(room)];
+        if !head.is_empty() {
+            batch.copy(head);
+            front.head_sent += head.len() as u8;
+        }
+        let take = front.body.len().min(room - head.len());
+        let bytes = head.len() + take;
+        if take == front.body.len() && take > 0 {
+            batch.share(std::mem::take(&mut front.body));
+        } else if take > 0 {
+            batch.share(front.body.slice(..take));
+            front.body.advance(take);
+        }
+        self.sent.bytes += bytes as u64;
+        bytes
+    }
+
+    /// Takes the first message out if all of it went.
+    fn end_of_message(&mut self) -> bool {
+        let is_sent = |front: &Waiting| usize::from(front.head_sent) == HEAD_BYTES && front.body.is_empty();
+        let Some(front) = self.waiting.pop_front_if(|front| is_sent(front)) else { return false };
+        self.waiting_bytes -= front.cost;
+        self.sent.messages += 1;
+        if self.waiting.is_empty() {
+            // Nothing is held while nothing is under way.
+            self.waiting = VecDeque::new();
+        }
+        true
+    }
+}
