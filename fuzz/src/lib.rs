@@ -12,6 +12,7 @@ mod link_targets;
 mod machine_targets;
 mod made;
 mod message_targets;
+mod session_targets;
 pub mod smoke;
 mod store_targets;
 
@@ -28,6 +29,8 @@ pub struct Target {
 /// All of them.
 pub const TARGETS: &[Target] = &[
     link_targets::SEGMENTS,
+    session_targets::OUTER_FRAME,
+    session_targets::LINK_HANDSHAKE,
     framing_targets::FRAMING,
     message_targets::HANDSHAKE,
     message_targets::CHAIN_SYNC,
