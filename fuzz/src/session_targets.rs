@@ -204,9 +204,10 @@ mod tests {
 
     #[test]
     fn the_seeds_are_what_honest_sides_say() {
-        let opened = seeds_of_frames().iter().map(|seed| opens_what_was_sealed(&frames(&seed[1..], 100)));
+        let opened =
+            seeds_of_frames().into_iter().map(|seed| opens_what_was_sealed(&frames(&seed[1..], 100)));
         assert_eq!(opened.collect::<Vec<_>>(), [3, 0, 0]);
-        let found = seeds_of_handshakes().iter().filter_map(|seed| shake(seed[0], &seed[1..])).count();
+        let found = seeds_of_handshakes().into_iter().filter_map(|seed| shake(seed[0], &seed[1..])).count();
         // The dialler by the second message and the acceptor by the third, with each cipher; both in the plain mode.
         assert_eq!(found, 6);
     }
