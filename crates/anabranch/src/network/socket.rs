@@ -1,0 +1,439 @@
+//! An open connection: what its two routines and everybody else share.
+//!
+//! A socket has exactly two tasks, [`read`](super::read) and [`write`](super::write); keep-alive, deadlines and stalls
+//! live in them. Others reach it through this handle: they queue messages, give back what was delivered (by dropping
+//! a [`Permit`]), close it, and look at it. Before it is open, it is a future in [`open`](super::open).
+//!
+//! It does not know who else is connected: that is the pool's, which hears through [`Above`] what comes in and how
+//! the socket ends.
+//!
+//! **Invariant:** no lock is held while something is sealed, read or written, nor while [`Above`] is called.
+//!
+//! **Invariant:** the two routines end together: what ends one of them ends the socket, with one reason.
+//!
+//! `spec/link.md`, "Halves" and "Backpressure".
+
+use std::any::Any;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use link::agreement::Agreed;
+use link::budget::Charge;
+use link::control::Message;
+use link::inbound::Inbound;
+use link::message::Kind;
+use link::outbound::{self, Outbound, Unsent, Why};
+use link::reason::Reason;
+use link::state::State;
+use link::{PeerId, Protocol, Time, Violation};
+use tokio::sync::Notify;
+
+use super::clock::Clock;
+use super::figures::{ChannelFigures, Figures};
+use super::pace;
+use super::signal::Signal;
+use super::status::Direction;
+
+/// How many routines a socket has.
+const ROUTINES: u8 = 2;
+
+/// What was taken is reported to the inbound half at the latest when it is this part of the channel's window. That half
+/// grants credit back in lumps of a quarter; the window has room for the longest message beside both.
+const TAKEN_PART: u32 = 8;
+
+/// The settings of a socket's routines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Config {
+    /// How much is written at once.
+    pub pace: pace::Config,
+    /// For how long a peer may take nothing of what is written.
+    pub write_stall: Duration,
+}
+
+impl Default for Config {
+    /// `spec/link.md`, "Limits".
+    fn default() -> Self {
+        Self { pace: pace::Config::default(), write_stall: Duration::from_secs(20) }
+    }
+}
+
+/// What a socket tells. Its routines stand still meanwhile: nothing here may wait.
+pub(super) trait Above: Send + Sync + 'static {
+    /// A message came in.
+    fn on_message(&self, delivery: Delivery);
+    /// The socket's end has begun. Called once.
+    fn on_ending(&self, socket: &Arc<Socket>, reason: &Reason);
+    /// Both routines have ended. Called once, last.
+    fn on_closed(&self, socket: &Arc<Socket>, reason: &Reason);
+}
+
+/// A message that came in.
+#[derive(Debug)]
+pub(super) struct Delivery {
+    /// On which channel.
+    pub(super) channel: Protocol,
+    /// Whether it is part of a question.
+    pub(super) kind: Kind,
+    /// Its content.
+    pub(super) body: Bytes,
+    /// Its place in the channel's window.
+    pub(super) permit: Permit,
+}
+
+/// A message's place in its channel's window, and in what all links together may hold. Dropping it gives both back.
+pub struct Permit {
+    socket: Arc<Socket>,
+    channel: Protocol,
+    bytes: u32,
+    _charge: Charge,
+}
+
+/// An open connection, as everybody sees it.
+pub(super) struct Socket {
+    peer: PeerId,
+    direction: Direction,
+    agreed: Agreed,
+    config: Config,
+    clock: Clock,
+    /// Locked by the read routine for a turn's handling, and by who looks.
+    inbound: Mutex<Inbound>,
+    outbound: Mutex<Half>,
+    /// Wakes the read routine.
+    pub(super) reads: Signal,
+    /// Wakes the write routine.
+    pub(super) writes: Signal,
+    /// What was taken of each agreed channel's window, in their order, and not reported yet.
+    taken: Box<[AtomicU32]>,
+    /// There may be room in a queue, or nothing left in any, or the end has begun.
+    room: Notify,
+    is_ending: AtomicBool,
+    running: AtomicU8,
+    owner: Mutex<Owner>,
+    /// On the bearer.
+    pub(super) received_bytes: AtomicU64,
+    pub(super) sent_bytes: AtomicU64,
+    pub(super) write_bytes: AtomicU32,
+}
+
+/// The outbound half, and what else is under its lock.
+pub(super) struct Half {
+    pub(super) outbound: Outbound,
+    /// The write routine found nothing to send and has written everything: it waits to be signalled.
+    pub(super) sleeps: bool,
+}
+
+/// Those who are told; gone when the socket is.
+#[derive(Default)]
+struct Owner {
+    above: Option<Arc<dyn Above>>,
+    place: Option<Box<dyn Any + Send>>,
+}
+
+impl Socket {
+    /// A socket around the halves of a link that is open. Its routines do not run yet.
+    pub(super) fn new(
+        peer: PeerId,
+        direction: Direction,
+        agreed: Agreed,
+        halves: (Inbound, Outbound),
+        config: Config,
+        clock: Clock,
+    ) -> Arc<Self> {
+        let taken = agreed.channels.iter().map(|_| AtomicU32::new(0)).collect();
+        let (inbound, outbound) = halves;
+        Arc::new(Self {
+            peer,
+            direction,
+            agreed,
+            config,
+            clock,
+            inbound: Mutex::new(inbound),
+            outbound: Mutex::new(Half { outbound, sleeps: false }),
+            reads: Signal::default(),
+            writes: Signal::default(),
+            taken,
+            room: Notify::new(),
+            is_ending: AtomicBool::new(false),
+            running: AtomicU8::new(ROUTINES),
+            owner: Mutex::default(),
+            received_bytes: AtomicU64::new(0),
+            sent_bytes: AtomicU64::new(0),
+            write_bytes: AtomicU32::new(config.pace.min_bytes.get()),
+        })
+    }
+
+    /// Who is at the other end.
+    pub(super) fn peer(&self) -> PeerId {
+        self.peer
+    }
+
+    /// Who made the connection.
+    pub(super) fn direction(&self) -> Direction {
+        self.direction
+    }
+
+    /// What both sides can do.
+    pub(super) fn agreed(&self) -> &Agreed {
+        &self.agreed
+    }
+
+    pub(super) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    pub(super) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Queues a message, if it can be sent and there is room now; else it comes back with the reason.
+    pub(super) fn try_send(
+        self: &Arc<Self>,
+        channel: Protocol,
+        kind: Kind,
+        body: Bytes,
+    ) -> Result<(), Unsent> {
+        self.act(|outbound, _, _| outbound.queue(channel, kind, body))
+    }
+
+    /// Queues a message when there is room. Dropped before it is ready, it has queued nothing.
+    pub(super) async fn send(
+        self: &Arc<Self>,
+        channel: Protocol,
+        kind: Kind,
+        mut body: Bytes,
+    ) -> Result<(), Unsent> {
+        loop {
+            let mut room = std::pin::pin!(self.room.notified());
+            room.as_mut().enable();
+            match self.try_send(channel, kind, body) {
+                Err(Unsent { why: Why::Full { .. }, body: back }) => body = back,
+                done => return done,
+            }
+            room.await;
+        }
+    }
+
+    /// Returns when everything that was queued has been written, or the end has begun.
+    pub(super) async fn flushed(&self) {
+        loop {
+            let mut room = std::pin::pin!(self.room.notified());
+            room.as_mut().enable();
+            {
+                let half = self.half();
+                if self.is_ending() || half.sleeps && half.outbound.is_empty() {
+                    return;
+                }
+            }
+            room.await;
+        }
+    }
+
+    /// Has the peer pinged now.
+    pub(super) fn ping(self: &Arc<Self>) {
+        self.act(|outbound, now, out| outbound.handle(now, outbound::Input::Ping, out));
+    }
+
+    /// Begins the end: what the peer is to be told is still sent. The first reason stays.
+    pub(super) fn close(self: &Arc<Self>, reason: Reason) {
+        self.act(|outbound, now, out| outbound.handle(now, outbound::Input::Close(reason), out));
+    }
+
+    /// Whether the end has begun.
+    pub(super) fn is_ending(&self) -> bool {
+        self.is_ending.load(Ordering::Acquire)
+    }
+
+    /// Why the socket ends; nothing while it is open.
+    pub(super) fn reason(&self) -> Option<Reason> {
+        self.half().outbound.life().reason().cloned()
+    }
+
+    /// What operators see.
+    pub(super) fn figures(&self) -> Figures {
+        let now = self.clock.now();
+        let (life, ping, mut channels) = {
+            let half = self.half();
+            let channels = half.outbound.status().map(ChannelFigures::new).collect::<Vec<_>>();
+            (half.outbound.life().clone(), half.outbound.figures(), channels)
+        };
+        let inbound = self.inbound();
+        for (number, traffic) in inbound.traffic() {
+            if let Some(channel) = channels.iter_mut().find(|channel| channel.channel == number) {
+                channel.received = traffic;
+            }
+        }
+        Figures {
+            life,
+            ping,
+            channels,
+            heard: inbound.heard(),
+            strikes: inbound.strikes(now),
+            violations: inbound.violations().clone(),
+            received_bytes: self.received_bytes.load(Ordering::Relaxed),
+            sent_bytes: self.sent_bytes.load(Ordering::Relaxed),
+            write_bytes: self.write_bytes.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Says who is told. Nothing was told before.
+    pub(super) fn own(self: &Arc<Self>, above: Arc<dyn Above>, place: Box<dyn Any + Send>) {
+        let before = {
+            let mut owner = self.owner();
+            *owner = Owner { above: Some(above.clone()), place: Some(place) };
+            self.is_ending()
+        };
+        if before && let Some(reason) = self.reason() {
+            above.on_ending(self, &reason);
+        }
+    }
+
+    /// The inbound half, for a moment.
+    pub(super) fn inbound(&self) -> MutexGuard<'_, Inbound> {
+        self.inbound.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The outbound half, for a moment.
+    pub(super) fn half(&self) -> MutexGuard<'_, Half> {
+        self.outbound.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The peer said something about what we send; what was wrong with it.
+    pub(super) fn hear(self: &Arc<Self>, message: Message) -> Option<Violation> {
+        self.act(|outbound, now, out| {
+            outbound.handle(now, outbound::Input::Control(message), out);
+            out.iter().find_map(|output| match output {
+                outbound::Output::Fault(fault) => Some(*fault),
+                outbound::Output::Closed(_) => None,
+            })
+        })
+    }
+
+    /// The peer may send more.
+    pub(super) fn grant(self: &Arc<Self>, channel: Protocol, bytes: u32) {
+        let input = outbound::Input::Grant { channel, bytes };
+        self.act(|outbound, now, out| outbound.handle(now, input, out));
+    }
+
+    /// Nothing but time has passed, or all is written, while it closes.
+    pub(super) fn settle(self: &Arc<Self>, input: outbound::Input) {
+        self.act(|outbound, now, out| outbound.handle(now, input, out));
+    }
+
+    /// There may be room for those who wait for it, or nothing left to wait for.
+    pub(super) fn make_room(&self) {
+        self.room.notify_waiters();
+    }
+
+    /// A message's place.
+    pub(super) fn permit(self: &Arc<Self>, channel: Protocol, body_bytes: usize, charge: Charge) -> Permit {
+        let cost = link::channel::cost(u32::try_from(body_bytes).expect("a message came in"));
+        let bytes = u32::try_from(cost).expect("a message fits its window");
+        Permit { socket: self.clone(), channel, bytes, _charge: charge }
+    }
+
+    /// What was taken since the last time, by channel.
+    pub(super) fn drain_taken(&self) -> impl Iterator<Item = (Protocol, u32)> {
+        let channels = self.agreed.channels.iter().map(|agreed| agreed.channel.number);
+        channels.zip(&self.taken).filter_map(|(channel, taken)| {
+            let is_idle = taken.load(Ordering::Relaxed) == 0;
+            let bytes = if is_idle { 0 } else { taken.swap(0, Ordering::AcqRel) };
+            (bytes > 0).then_some((channel, bytes))
+        })
+    }
+
+    fn on_taken(&self, channel: Protocol, bytes: u32) {
+        let at = self.agreed.channels.iter().position(|agreed| agreed.channel.number == channel);
+        let at = at.expect("messages come on agreed channels");
+        let lump = self.agreed.channels[at].channel.window_bytes / TAKEN_PART;
+        let before = self.taken[at].fetch_add(bytes, Ordering::AcqRel);
+        // Whoever crosses the line signals.
+        if before < lump && before.saturating_add(bytes) >= lump {
+            self.reads.give();
+        }
+    }
+
+    /// Has the outbound half do something, and does what follows from it.
+    fn act<T>(self: &Arc<Self>, act: impl FnOnce(&mut Outbound, Time, &mut Vec<outbound::Output>) -> T) -> T {
+        let now = self.clock.now();
+        let mut outputs = Vec::new();
+        let (done, wakes, ending) = {
+            let mut half = self.half();
+            let was_live = half.outbound.life().state().is_live();
+            let done = act(&mut half.outbound, now, &mut outputs);
+            let life = half.outbound.life();
+            let ending = life.reason().cloned().filter(|_| was_live);
+            let wakes = ending.is_some() || half.sleeps && half.outbound.is_ready(now);
+            half.sleeps &= !wakes;
+            if ending.is_some() {
+                self.is_ending.store(true, Ordering::Release);
+            }
+            (done, wakes, ending)
+        };
+        if wakes {
+            self.writes.give();
+        }
+        if let Some(reason) = ending {
+            self.on_ending(&reason);
+        }
+        done
+    }
+
+    fn on_ending(self: &Arc<Self>, reason: &Reason) {
+        self.reads.give();
+        self.make_room();
+        let above = self.owner().above.clone();
+        if let Some(above) = above {
+            above.on_ending(self, reason);
+        }
+    }
+
+    /// One of the routines has ended; `state` says how far the outbound half was.
+    pub(super) fn leave(self: &Arc<Self>) {
+        if self.running.fetch_sub(1, Ordering::AcqRel) > 1 {
+            return;
+        }
+        let owner = std::mem::take(&mut *self.owner());
+        if let (Some(above), Some(reason)) = (&owner.above, self.reason()) {
+            above.on_closed(self, &reason);
+        }
+        // The place is free only now.
+        drop(owner.place);
+    }
+
+    /// Whether everything is over, the last words included.
+    pub(super) fn is_closed(&self) -> bool {
+        self.half().outbound.life().state() == State::Closed
+    }
+
+    fn owner(&self) -> MutexGuard<'_, Owner> {
+        self.owner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Socket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Socket").field("peer", &self.peer).field("direction", &self.direction).finish()
+    }
+}
+
+impl Permit {
+    /// What the message takes of its channel's window.
+    pub fn bytes(&self) -> u32 {
+        self.bytes
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.socket.on_taken(self.channel, self.bytes);
+    }
+}
+
+impl fmt::Debug for Permit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Permit({} bytes of channel {})", self.bytes, self.channel)
+    }
+}
