@@ -60,7 +60,7 @@ pub enum Disagreement {
         highest: u16,
     },
     /// Terms on which its own longest message could never be sent.
-    #[error("the peer's window for channel {channel} is smaller than its longest message")]
+    #[error("the peer's window for channel {channel} is too small for its longest message")]
     Window {
         /// The channel.
         channel: Protocol,
@@ -103,7 +103,7 @@ pub fn agree(network_id: &[u8; 32], ours: &[Channel], theirs: &Hello) -> Result<
     let version = version.ok_or(Disagreement::NoVersion { highest })?;
     let mut channels = Vec::new();
     for terms in &theirs.channels {
-        if u64::from(terms.window_bytes) < channel::cost(terms.max_message_bytes) {
+        if u64::from(terms.window_bytes) < channel::least_window_bytes(terms.max_message_bytes) {
             return Err(Disagreement::Window { channel: terms.channel });
         }
         if let Some(ours) = ours.iter().find(|ours| ours.number == terms.channel) {

@@ -10,6 +10,7 @@ pub mod control;
 pub mod frame;
 pub mod identity;
 pub mod inbound;
+pub mod link;
 pub mod message;
 pub mod mux;
 pub mod outbound;
@@ -24,6 +25,7 @@ mod time;
 pub mod violation;
 
 pub use identity::{Identity, PeerId};
+pub use link::Link;
 pub use segment::{Mode, Protocol};
 pub use time::Time;
 pub use violation::Violation;

@@ -87,6 +87,7 @@ pub struct Lifecycle {
     state: State,
     since: Time,
     reason: Option<Reason>,
+    ended_in: Option<State>,
 }
 
 impl State {
@@ -168,7 +169,7 @@ impl fmt::Display for State {
 impl Lifecycle {
     /// The life of a link whose place in the pool was reserved now.
     pub fn new(now: Time) -> Self {
-        Self { state: State::Opening, since: now, reason: None }
+        Self { state: State::Opening, since: now, reason: None, ended_in: None }
     }
 
     /// The state.
@@ -184,6 +185,11 @@ impl Lifecycle {
     /// Why the link ends; nothing while it is live.
     pub fn reason(&self) -> Option<&Reason> {
         self.reason.as_ref()
+    }
+
+    /// In which state it was when its end began; nothing while it is live.
+    pub fn ended_in(&self) -> Option<State> {
+        self.ended_in
     }
 
     /// Moves on.
@@ -203,6 +209,7 @@ impl Lifecycle {
         if !self.state.is_live() {
             return false;
         }
+        self.ended_in = Some(self.state);
         if reason.is_fault() {
             self.advance(now, Event::Failed);
             self.advance(now, Event::Flushing);
