@@ -83,8 +83,11 @@ impl Channels {
                 if assembly.is_skipping() {
                     self.refund(at);
                 }
-                self.judge.on_fault(now, fault, out);
                 self.settle(at, out);
+                self.judge.on_fault(now, fault, out);
+            }
+            if self.judge.is_closed() {
+                return;
             }
         }
     }
@@ -92,6 +95,10 @@ impl Channels {
     pub(super) fn next_deadline(&self) -> Option<Duration> {
         let lines = self.lines.iter().zip(self.rules.channels());
         lines.filter_map(|(line, channel)| line.assembly.deadline(channel)).min()
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.lines.iter().all(|line| line.assembly.is_idle())
     }
 
     pub(super) fn traffic(&self) -> impl Iterator<Item = (Protocol, Traffic)> {

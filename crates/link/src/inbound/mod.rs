@@ -19,6 +19,8 @@ mod channels;
 mod judge;
 mod rules;
 mod state;
+#[cfg(test)]
+mod tests;
 
 pub use rules::{Config, Rules};
 pub use state::{Inbound, Input, Output, Traffic};

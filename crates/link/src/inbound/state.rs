@@ -133,6 +133,11 @@ impl Inbound {
         self.channels.judge.is_closed()
     }
 
+    /// Whether nothing is under way: it holds no buffer then.
+    pub fn is_idle(&self) -> bool {
+        self.deframer.held_bytes() == 0 && self.channels.is_idle()
+    }
+
     /// When the last whole frame came.
     pub fn heard(&self) -> Duration {
         self.heard
