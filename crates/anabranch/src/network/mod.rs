@@ -16,6 +16,7 @@ mod fair;
 mod figures;
 mod gate;
 mod known;
+mod open;
 pub mod pace;
 mod pipe;
 mod pool;

@@ -346,7 +346,7 @@ impl Socket {
 
     fn on_taken(&self, channel: Protocol, bytes: u32) {
         let at = self.agreed.channels.iter().position(|agreed| agreed.channel.number == channel);
-        let at = at.expect("messages come on agreed channels");
+        let at = at.expect("the inbound half takes messages of agreed channels alone");
         let lump = self.agreed.channels[at].channel.window_bytes / TAKEN_PART;
         let before = self.taken[at].fetch_add(bytes, Ordering::AcqRel);
         // Whoever crosses the line signals.
