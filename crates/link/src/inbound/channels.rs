@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::judge::Judge;
 use super::rules::Rules;
 use super::state::{Output, Traffic};
+use crate::agreement::Agreed;
 use crate::budget::{Charge, Share};
 use crate::channel::{self, CONTROL, Channel, OVERHEAD_BYTES};
 use crate::control;
@@ -23,9 +24,9 @@ use crate::{Mode, Protocol, Violation};
 pub(super) struct Channels {
     rules: Arc<Rules>,
     share: Share,
-    /// What it holds for a channel is what the peer has under way there.
+    /// What it holds for a channel is what the peer has under way there. It knows the agreed ones alone.
     demux: Demux<Arc<[Limit]>>,
-    /// In the order of the rules' channels.
+    /// In the order of the rules' channels; those that were not agreed on stay as they are.
     lines: Box<[Line]>,
     pub(super) judge: Judge,
 }
@@ -40,8 +41,8 @@ struct Line {
 }
 
 impl Channels {
-    pub(super) fn new(rules: Arc<Rules>, ours: Mode, share: Share) -> Self {
-        let demux = Demux::new(ours, Policy::Reject, rules.limits().clone());
+    pub(super) fn new(rules: Arc<Rules>, ours: Mode, agreed: &Agreed, share: Share) -> Self {
+        let demux = Demux::new(ours, Policy::Reject, rules.limits(agreed));
         let lines = rules.channels().iter().map(|_| Line::default()).collect();
         let judge = Judge::new(rules.config().strikes);
         Self { rules, share, demux, lines, judge }

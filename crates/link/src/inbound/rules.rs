@@ -4,6 +4,7 @@ use std::iter;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::agreement::Agreed;
 use crate::channel::{self, CONTROL, CONTROL_MAX_BYTES, Channel, Lane};
 use crate::mux::Limit;
 use crate::strikes;
@@ -65,9 +66,15 @@ impl Rules {
         &self.channels
     }
 
-    /// What the demux goes by, in the order of the channels.
-    pub(super) fn limits(&self) -> &Arc<[Limit]> {
-        &self.limits
+    /// What a demux goes by whose link has agreed on these channels.
+    pub(super) fn limits(&self, agreed: &Agreed) -> Arc<[Limit]> {
+        let has = |number| {
+            number == CONTROL || agreed.channels.iter().any(|agreed| agreed.channel.number == number)
+        };
+        if self.limits.iter().all(|limit| has(limit.protocol)) {
+            return self.limits.clone();
+        }
+        self.limits.iter().filter(|limit| has(limit.protocol)).copied().collect()
     }
 }
 

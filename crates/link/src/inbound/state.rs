@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::channels::Channels;
 use super::rules::Rules;
+use crate::agreement::Agreed;
 use crate::budget::{Charge, MIN_FLOOR_BYTES, Share};
 use crate::frame::Deframer;
 use crate::message::Kind;
@@ -88,18 +89,19 @@ pub struct Inbound {
 
 impl Inbound {
     /// The half of a link that has just been opened, for the side that `ours` names: with the deframer as the
-    /// handshake left it.
+    /// handshake left it. A segment for a channel that was not agreed on is a fault.
     pub fn new(
         now: Time,
         rules: Arc<Rules>,
         ours: Mode,
+        agreed: &Agreed,
         share: Share,
         deframer: Deframer,
         opener: Opener,
     ) -> Self {
         let frame = share.charge(u64::from(MIN_FLOOR_BYTES), 0);
         let frame = frame.expect("a link's floor has room for a frame");
-        let channels = Channels::new(rules.clone(), ours, share);
+        let channels = Channels::new(rules.clone(), ours, agreed, share);
         let frame_since = deframer.is_inside().then_some(now.mono);
         Self { deframer, opener, channels, rules, heard: now.mono, frame_since, _frame: frame }
     }

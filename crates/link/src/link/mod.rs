@@ -223,7 +223,7 @@ impl Link {
         let rules = self.config.rules.clone();
         Halves {
             peer,
-            inbound: Inbound::new(now, rules, self.ours, share, self.deframer, opener),
+            inbound: Inbound::new(now, rules, self.ours, &agreed, share, self.deframer, opener),
             outbound: Outbound::new(self.config.outbound.clone(), self.ours, &agreed, self.life, now),
             agreed,
             sealer,

@@ -106,6 +106,21 @@ fn a_faulty_piece_is_rejected_and_the_socket_stays_open() {
 }
 
 #[test]
+fn what_was_not_agreed_on_does_not_run() {
+    let mut scene =
+        Scene::agreed(Config::new(channels()), Budget::new(10 << 20), Security::Plain, |channel| {
+            channel != BULK
+        });
+    scene.send(BULK, &message_bytes(Kind::Note, b"you said that you had it"));
+    let fault = mux::Violation::UnknownProtocol { protocol: BULK };
+    assert_eq!(scene.seen(), [Seen::Rejected(fault.into())]);
+    for channel in [URGENT, OTHER] {
+        scene.send(channel, &message_bytes(Kind::Note, b"agreed"));
+        assert_eq!(scene.seen(), [Seen::Message(channel, Kind::Note, b"agreed".to_vec())]);
+    }
+}
+
+#[test]
 fn as_many_faults_as_are_borne_close_the_link_and_no_more_is_taken() {
     for Fault { commit, is } in rejected() {
         let config = Config { strikes: strikes(3), ..Config::new(channels()) };

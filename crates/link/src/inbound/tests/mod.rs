@@ -11,6 +11,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 use super::{Config, Inbound, Input, Output, Rules};
+use crate::agreement::{Agreed, AgreedChannel};
 use crate::budget::{Budget, FLOOR_BYTES};
 use crate::channel::{CONTROL, Channel, Lane};
 use crate::control;
@@ -95,11 +96,23 @@ impl Scene {
     }
 
     fn with(config: Config, budget: Budget, security: Security) -> Self {
+        Self::agreed(config, budget, security, |_| true)
+    }
+
+    /// With a peer that has only some of the channels.
+    fn agreed(config: Config, budget: Budget, security: Security, has: fn(Protocol) -> bool) -> Self {
         let (dialler, acceptor) = sessions(security);
+        let both = config.channels.iter().filter(|channel| has(channel.number));
+        let channels = both.map(|channel| AgreedChannel {
+            channel: *channel,
+            peer_max_message_bytes: 1,
+            peer_window_bytes: 200,
+        });
+        let agreed = Agreed { version: 1, agent: String::new(), channels: channels.collect() };
         let rules = Rules::new(config).expect("sound settings");
         let share = budget.share(FLOOR_BYTES).expect("room for a link");
         let deframer = Deframer::new(Limits::TRANSPORT);
-        let inbound = Inbound::new(at(0), rules, Mode::Responder, share, deframer, acceptor.opener);
+        let inbound = Inbound::new(at(0), rules, Mode::Responder, &agreed, share, deframer, acceptor.opener);
         Self { inbound, sealer: dialler.sealer, budget, now: at(0), out: Vec::new() }
     }
 
