@@ -293,7 +293,7 @@ fn a_hello_that_lies_closes_with_its_reason() {
 #[test]
 fn the_first_message_must_be_a_hello_or_a_farewell() {
     let ping = Message::Ping { id: 1, sent_us: 1 };
-    assert_eq!(after(&[ping.clone()]), Disagreement::NotHello.into());
+    assert_eq!(after(std::slice::from_ref(&ping)), Disagreement::NotHello.into());
     assert_eq!(after(&[Message::Close { code: Code::Stopping }]), Reason::ByPeer(Code::Stopping));
 }
 

@@ -34,11 +34,11 @@ impl Control {
     }
 
     pub(super) fn on_grant(&mut self, channel: Protocol, bytes: u32) {
-        let grant = self.grants.iter_mut().find(|(number, _)| *number == channel);
-        let Some((_, grant)) = grant else {
-            panic!("a grant for channel {channel}, which was not agreed on")
-        };
-        *grant += u64::from(bytes);
+        match self.grants.iter_mut().find(|(number, _)| *number == channel) {
+            Some((_, grant)) => *grant += u64::from(bytes),
+            // One of ours that the peer writes but does not read.
+            None => self.grants.push((channel, u64::from(bytes))),
+        }
     }
 
     /// Whether there is something to say. A link that ends says no more than that.

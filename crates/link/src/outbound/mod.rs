@@ -140,7 +140,7 @@ pub struct Unsent {
 /// What came of [`Outbound::take`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Took {
-    /// There is more to take at once: it stopped for want of budget.
+    /// There may be more to take at once: it stopped for want of budget.
     pub more: bool,
     /// A queue has more room than before: who waits for that may try again.
     pub freed: bool,
