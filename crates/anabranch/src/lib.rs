@@ -53,5 +53,6 @@ pub mod network_id;
 pub mod peers;
 pub mod runtime;
 pub mod status;
+mod unix_socket;
 
 pub use {chain, link, node, ouroboros, store};

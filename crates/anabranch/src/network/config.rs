@@ -1,11 +1,27 @@
 //! What can be set about the network, and its bounds.
 
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
+use std::sync::Arc;
 use std::time::Duration;
+
+use link::channel::{self, Channel};
+use link::inbound::Rules;
+use link::{inbound, session};
+
+use super::socket;
 
 /// The settings of the network.
 #[derive(Debug, Clone)]
 pub struct Config {
+    /// One link: its session, channels, deadlines, strikes, pings.
+    pub link: Arc<link::link::Config>,
+    /// One socket: how much is written at once, and how long a peer may take nothing.
+    pub socket: socket::Config,
+    /// What all links together may hold of messages that came in, unfinished or not yet taken. A guess: half a
+    /// megabyte for each connection; an idle one holds nothing but its floor.
+    pub budget_bytes: NonZeroU64,
+    /// What each link may hold of that, whatever the others hold. A guess: some messages of consensus.
+    pub floor_bytes: NonZeroU32,
     /// How many connections there may be.
     pub caps: Caps,
     /// How often others may try to connect.
@@ -76,19 +92,18 @@ pub enum Invalid {
     /// The first pause is zero, or longer than the longest.
     #[error("the first pause between dials must be above zero and at most the longest")]
     Pauses,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            caps: Caps::default(),
-            tries: Tries::default(),
-            dial: Dial::default(),
-            max_requests: at_least_one(1_024),
-            cool_off: Duration::from_secs(600),
-            drain: Duration::from_secs(1),
-        }
-    }
+    /// The floors of all connections together are more than the budget.
+    #[error(
+        "{connections} connections with {floor} bytes each need more than the {budget} bytes of all links"
+    )]
+    Budget {
+        /// The most connections.
+        connections: usize,
+        /// What each has at least.
+        floor: u32,
+        /// What there is.
+        budget: u64,
+    },
 }
 
 impl Default for Caps {
@@ -123,6 +138,38 @@ impl Default for Dial {
 }
 
 impl Config {
+    /// The settings that are best for most, for a network id, with the channels that there are.
+    pub fn new(network_id: [u8; 32]) -> Self {
+        Self::with_channels(network_id, channel::defaults()).expect("the defaults fit each other")
+    }
+
+    /// The same with other channels.
+    ///
+    /// # Errors
+    /// When they cannot be used.
+    pub fn with_channels(network_id: [u8; 32], channels: Vec<Channel>) -> Result<Self, channel::Error> {
+        let rules = Rules::new(inbound::Config::new(channels))?;
+        let security = session::Security::Noise(session::Cipher::Aes256Gcm);
+        let session = session::Config { network_id, security };
+        Ok(Self::of(link::link::Config::new(session, rules)))
+    }
+
+    /// The settings that are best for most, for links that are set already.
+    pub fn of(link: link::link::Config) -> Self {
+        Self {
+            link: Arc::new(link),
+            socket: socket::Config::default(),
+            budget_bytes: NonZeroU64::new(256 << 20).expect("not zero"),
+            floor_bytes: NonZeroU32::new(64 << 10).expect("not zero"),
+            caps: Caps::default(),
+            tries: Tries::default(),
+            dial: Dial::default(),
+            max_requests: at_least_one(1_024),
+            cool_off: Duration::from_secs(600),
+            drain: Duration::from_secs(1),
+        }
+    }
+
     /// Looks for settings that contradict each other.
     ///
     /// # Errors
@@ -134,6 +181,10 @@ impl Config {
         }
         if self.dial.first_pause.is_zero() || self.dial.first_pause > self.dial.longest_pause {
             return Err(Invalid::Pauses);
+        }
+        let (floor, budget) = (self.floor_bytes.get(), self.budget_bytes.get());
+        if (connections as u64).saturating_mul(floor.into()) > budget {
+            return Err(Invalid::Budget { connections, floor, budget });
         }
         Ok(())
     }
@@ -149,14 +200,17 @@ mod tests {
 
     #[test]
     fn refuses_what_contradicts_itself() {
-        assert_eq!(Config::default().validate(), Ok(()));
-        let mut config = Config::default();
+        assert_eq!(Config::new([0; 32]).validate(), Ok(()));
+        let mut config = Config::new([0; 32]);
         config.caps.reserved = 513;
         assert_eq!(config.validate(), Err(Invalid::Reserved { reserved: 513, connections: 512 }));
-        let mut config = Config::default();
+        let mut config = Config::new([0; 32]);
         config.dial.first_pause = Duration::ZERO;
         assert_eq!(config.validate(), Err(Invalid::Pauses));
         config.dial.first_pause = Duration::from_secs(301);
         assert_eq!(config.validate(), Err(Invalid::Pauses));
+        let mut config = Config::new([0; 32]);
+        config.floor_bytes = NonZeroU32::new(1 << 20).unwrap();
+        assert!(matches!(config.validate(), Err(Invalid::Budget { .. })));
     }
 }

@@ -28,7 +28,7 @@ pub(super) struct Gone {
     pub(super) reason: Reason,
     pub(super) lasted: Duration,
     pub(super) at: Duration,
-    pub(super) strikes: u64,
+    pub(super) strikes: u32,
 }
 
 /// The connections that are over.

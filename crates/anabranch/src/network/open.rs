@@ -13,7 +13,6 @@ use link::budget::Budget;
 use link::link::{Halves, Input, Link, Output};
 use link::reason::Reason;
 use link::session::Sealer;
-use link::state::Lifecycle;
 use link::{PeerId, Time};
 use tokio_util::task::TaskTracker;
 
@@ -48,17 +47,6 @@ pub(super) struct Opened {
     early: Vec<u8>,
 }
 
-/// Why there is no socket.
-#[derive(Debug)]
-pub(super) struct Failed {
-    /// Why.
-    pub(super) reason: Reason,
-    /// Who it is, if it proved that.
-    pub(super) peer: Option<PeerId>,
-    /// How far it came.
-    pub(super) life: Lifecycle,
-}
-
 /// Brings a link up. `allow` is asked once, when the peer has proved its key.
 ///
 /// # Errors
@@ -66,7 +54,7 @@ pub(super) struct Failed {
 pub(super) async fn open(
     opening: Opening,
     allow: impl FnOnce(PeerId) -> Result<(), Reason>,
-) -> Result<Opened, Failed> {
+) -> Result<Opened, Reason> {
     let Opening { bearer, link, direction, budget, floor_bytes, config, clock } = opening;
     let (reader, writer) = bearer.split();
     let alarm = Alarm::new(clock);
@@ -83,12 +71,10 @@ pub(super) async fn open(
     };
     steps.handle(Input::BearerUp);
     let ended = poll_fn(|cx| steps.turn(cx)).await;
-    let peer = steps.link.peer();
     let share = budget.share(floor_bytes);
     let reason = ended.or(share.is_none().then_some(Reason::NoPlace));
     let (None, Some(share)) = (&reason, share) else {
-        let reason = reason.expect("there is a reason");
-        return Err(Failed { reason, peer, life: steps.link.life().clone() });
+        return Err(reason.expect("there is a reason"));
     };
     let Halves { peer, agreed, inbound, outbound, sealer } = steps.link.split(clock.now(), share);
     let socket = Socket::new(peer, direction, agreed, (inbound, outbound), config, clock);

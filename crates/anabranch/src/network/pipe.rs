@@ -22,17 +22,18 @@ pub struct PipeAddress {
 
 /// The accepting side of a [`PipeAddress`].
 #[derive(Debug)]
-pub struct PipeListener {
-    pub(super) address: PipeAddress,
+pub(super) struct PipeListener {
+    /// So that it has no end of its own.
+    _address: PipeAddress,
     pub(super) accepted: mpsc::Receiver<DuplexStream>,
 }
 
 /// A listener, and where it is reached.
-pub fn listen() -> (PipeListener, PipeAddress) {
+pub(super) fn listen() -> (PipeListener, PipeAddress) {
     static NUMBERS: AtomicU64 = AtomicU64::new(1);
     let (to, accepted) = mpsc::channel(BACKLOG);
     let address = PipeAddress { number: NUMBERS.fetch_add(1, Ordering::Relaxed), to };
-    (PipeListener { address: address.clone(), accepted }, address)
+    (PipeListener { _address: address.clone(), accepted }, address)
 }
 
 impl PipeAddress {

@@ -106,13 +106,8 @@ impl<S: Clone> Berth<S> {
     }
 
     /// Its end begins; the first reason stays.
-    pub(in crate::network) fn end(&self, reason: Reason, strikes: u64) {
-        let now = self.pool.clock.now();
-        let mut inner = self.pool.lock();
-        let entry = inner.entry(self.id);
-        entry.strikes = strikes;
-        entry.end(now, reason);
-        inner.unregister(self.id);
+    pub(in crate::network) fn end(&self, reason: Reason, strikes: u32) {
+        self.pool.end(self.id, reason, strikes);
     }
 }
 
@@ -182,7 +177,7 @@ impl<S: Clone> Inner<S> {
         Ok(())
     }
 
-    fn unregister(&mut self, id: u64) {
+    pub(super) fn unregister(&mut self, id: u64) {
         let Some(peer) = self.entries.get(&id).and_then(|entry| entry.peer) else { return };
         if self.open.get(&peer).is_some_and(|open| open.id == id) {
             self.open.remove(&peer);

@@ -75,7 +75,7 @@ pub(super) struct Entry<S> {
     /// Whom it must prove to be.
     pub(super) expected: Option<PeerId>,
     pub(super) socket: Option<S>,
-    pub(super) strikes: u64,
+    pub(super) strikes: u32,
     seat: Seat,
     is_shaking: bool,
     /// The state before its end began.
@@ -192,6 +192,17 @@ impl<S: Clone> Pool<S> {
     /// Every socket there is, those that are being replaced included.
     pub(super) fn all_sockets(&self) -> Vec<S> {
         self.lock().entries.values().filter_map(|entry| entry.socket.clone()).collect()
+    }
+
+    /// The end of a connection begins; the first reason stays.
+    pub(super) fn end(&self, id: u64, reason: Reason, strikes: u32) {
+        let now = self.clock.now();
+        let mut inner = self.lock();
+        inner.unregister(id);
+        // Its berth may be gone: those who tell may be late.
+        let Some(entry) = inner.entries.get_mut(&id) else { return };
+        entry.strikes = strikes;
+        entry.end(now, reason);
     }
 
     /// Lets nobody in any more.

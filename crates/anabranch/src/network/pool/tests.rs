@@ -18,7 +18,7 @@ fn pool(change: impl FnOnce(&mut Config)) -> Sockets {
 }
 
 fn gated(change: impl FnOnce(&mut Config), gate: Arc<dyn Gate>) -> Sockets {
-    let mut config = Config::default();
+    let mut config = Config::new([0; 32]);
     change(&mut config);
     let rng = ChaCha20Rng::seed_from_u64(3);
     Pool::new(US, Arc::new(config), Duration::from_secs(5), Clock::start(), gate, rng)

@@ -1,0 +1,170 @@
+//! What came in and is not the network's own: handed to the application, one message after the other.
+//!
+//! It is bounded by what peers may send: each message in it holds its place in its channel's window and in the
+//! byte budget of all links. So an application that takes nothing stops the channels of those who send, and
+//! nothing else: no routine ever waits for it, nor does a stop.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use link::channel::Lane;
+use link::message::Kind;
+use link::{PeerId, Protocol};
+use tokio::sync::Notify;
+
+use super::error::SendError;
+use super::fair::Fair;
+use super::line::Line;
+use super::socket::Permit;
+
+/// A message from a peer.
+pub struct Delivery {
+    /// From whom.
+    pub peer: PeerId,
+    /// On which channel.
+    pub channel: Protocol,
+    /// Whether it is a question. (Answers never come here.)
+    pub kind: Kind,
+    /// Its content.
+    pub body: Bytes,
+    /// Holds its place in the channel's window. While it is held the peer can send that much less.
+    pub permit: Permit,
+    pub(super) line: Arc<Line>,
+}
+
+/// The answer to a question.
+#[derive(Debug)]
+pub struct Reply {
+    /// Its content.
+    pub body: Bytes,
+    /// Holds its place in the channel's window. While it is held the peer can send that much less.
+    pub permit: Permit,
+}
+
+/// Who asked a question, and which.
+#[derive(Clone)]
+pub struct Asker {
+    line: Arc<Line>,
+    channel: Protocol,
+    number: u32,
+}
+
+/// Where deliveries come out. There is one per network.
+pub struct Sink {
+    queue: Arc<Queue>,
+}
+
+/// What is between the routines and the [`Sink`].
+#[derive(Default)]
+pub(super) struct Queue {
+    inner: Mutex<Inner>,
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct Inner {
+    waiting: Fair<Delivery>,
+    /// Nothing more comes in.
+    closed: bool,
+    /// Nobody takes anything any more.
+    abandoned: bool,
+}
+
+impl Sink {
+    /// The next message: urgent channels first, then each peer in turn. Nothing once the network has stopped and
+    /// all is taken.
+    ///
+    /// Cancel-safe: no message is lost when the future is dropped.
+    pub async fn next(&mut self) -> Option<Delivery> {
+        loop {
+            {
+                let mut inner = self.queue.lock();
+                if let Some(delivery) = inner.waiting.pop() {
+                    return Some(delivery);
+                }
+                if inner.closed {
+                    return None;
+                }
+            }
+            self.queue.changed.notified().await;
+        }
+    }
+
+    pub(super) fn new(queue: Arc<Queue>) -> Self {
+        Self { queue }
+    }
+}
+
+impl Drop for Sink {
+    fn drop(&mut self) {
+        let mut inner = self.queue.lock();
+        inner.abandoned = true;
+        let waiting = std::mem::take(&mut inner.waiting);
+        drop(inner);
+        // Their permits go back without the lock.
+        drop(waiting);
+    }
+}
+
+impl Queue {
+    /// Puts a message behind those of its lane and its socket.
+    pub(super) fn put(&self, lane: Lane, socket: u64, delivery: Delivery) {
+        let mut inner = self.lock();
+        if inner.abandoned {
+            drop(inner);
+            return;
+        }
+        inner.waiting.push(lane, socket, delivery);
+        drop(inner);
+        self.changed.notify_one();
+    }
+
+    /// How many messages wait to be taken.
+    pub(super) fn len(&self) -> usize {
+        self.lock().waiting.len()
+    }
+
+    /// Nothing more comes in.
+    pub(super) fn close(&self) {
+        self.lock().closed = true;
+        self.changed.notify_one();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // Whoever panicked here left a queue that is whole.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Delivery {
+    /// Who is to be answered, if it is a question.
+    pub fn asker(&self) -> Option<Asker> {
+        match self.kind {
+            Kind::Request(number) => Some(Asker { line: self.line.clone(), channel: self.channel, number }),
+            Kind::Note | Kind::Reply(_) => None,
+        }
+    }
+}
+
+impl Asker {
+    /// Who asked.
+    pub fn peer(&self) -> PeerId {
+        self.line.peer()
+    }
+
+    /// Answers, as soon as there is room. Cancel-safe: the answer is queued whole or not at all.
+    ///
+    /// # Errors
+    /// When the connection on which the question came is gone, or the answer is too long.
+    pub async fn reply(&self, body: Bytes) -> Result<(), SendError> {
+        self.line.send(self.channel, Kind::Reply(self.number), body).await
+    }
+
+    /// Answers, if there is room now.
+    ///
+    /// # Errors
+    /// When there is none, the connection is gone, or the answer is too long.
+    pub fn try_reply(&self, body: Bytes) -> Result<(), SendError> {
+        self.line.try_send(self.channel, Kind::Reply(self.number), body)
+    }
+}
