@@ -33,6 +33,8 @@ mod signal;
 mod sink;
 pub mod socket;
 mod status;
+#[cfg(test)]
+mod tests;
 mod tie;
 mod tries;
 mod write;
