@@ -8,6 +8,7 @@
 mod chain_targets;
 mod config_targets;
 mod framing_targets;
+mod inbound_targets;
 mod link_targets;
 mod machine_targets;
 mod made;
@@ -31,6 +32,8 @@ pub const TARGETS: &[Target] = &[
     link_targets::SEGMENTS,
     session_targets::OUTER_FRAME,
     session_targets::LINK_HANDSHAKE,
+    inbound_targets::LINK_MUX,
+    inbound_targets::REASSEMBLY,
     framing_targets::FRAMING,
     message_targets::HANDSHAKE,
     message_targets::CHAIN_SYNC,
