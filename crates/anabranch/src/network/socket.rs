@@ -13,6 +13,9 @@
 //!
 //! `spec/link.md`, "Halves" and "Backpressure".
 
+#[cfg(test)]
+mod tests;
+
 use std::any::Any;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
