@@ -4,10 +4,7 @@
 //! thread's pool and goes back there when the bearer took all of it; only a socket whose bearer did not keeps one.
 
 use std::cell::{Cell, RefCell};
-
-/// One read brings this much at most: sixteen of the longest frames. The fewer system calls, the cheaper the byte;
-/// beyond it nothing is gained, and it should stay in the processor's second cache.
-pub(super) const READ_BYTES: usize = 16 * 12_314;
+use std::num::NonZeroU32;
 
 /// Write buffers that a thread keeps for the next socket: those of the sockets whose turns follow each other.
 const MAX_POOLED: usize = 4;
@@ -17,11 +14,14 @@ thread_local! {
     static WRITE: Cell<Vec<Vec<u8>>> = const { Cell::new(Vec::new()) };
 }
 
-/// Lends the thread's read scratch for one turn of one socket.
-pub(super) fn with_read<T>(turn: impl FnOnce(&mut [u8]) -> T) -> T {
+/// Lends so much of the thread's read scratch for one turn of one socket.
+pub(super) fn with_read<T>(bytes: NonZeroU32, turn: impl FnOnce(&mut [u8]) -> T) -> T {
+    let bytes = bytes.get() as usize;
     READ.with_borrow_mut(|scratch| {
-        scratch.resize(READ_BYTES, 0);
-        turn(scratch)
+        if scratch.len() < bytes {
+            scratch.resize(bytes, 0);
+        }
+        turn(&mut scratch[..bytes])
     })
 }
 

@@ -63,6 +63,7 @@ pub(super) async fn open(
         reader,
         writer,
         alarm,
+        config,
         clock,
         allow: Some(allow),
         unsent: Vec::new(),
@@ -103,6 +104,7 @@ struct Steps<F> {
     reader: Reader,
     writer: Writer,
     alarm: Alarm,
+    config: Config,
     clock: Clock,
     allow: Option<F>,
     /// Not taken by the bearer yet.
@@ -157,7 +159,7 @@ impl<F: FnOnce(PeerId) -> Result<(), Reason>> Steps<F> {
 
     /// Reads once; pending where nothing has come.
     fn read(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        buffers::with_read(|scratch| {
+        buffers::with_read(self.config.read_bytes, |scratch| {
             let read = self.reader.poll_read(cx, scratch);
             read.map(|read| match read {
                 Ok(0) => self.handle(Input::Close(Reason::Eof)),

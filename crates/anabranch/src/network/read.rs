@@ -98,7 +98,7 @@ impl Routine {
     }
 
     fn read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        buffers::with_read(|scratch| {
+        buffers::with_read(self.socket.config().read_bytes, |scratch| {
             let read = self.bearer.poll_read(cx, scratch);
             if let Poll::Ready(Ok(bytes)) = read {
                 self.socket.received_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
