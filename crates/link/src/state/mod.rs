@@ -6,6 +6,9 @@
 //! **Invariant:** a link ends in [`State::Closed`] exactly once and never leaves it: reopening is a new link.
 //! **Invariant:** the first reason for a link's end stays; a fault while it closes does not replace it.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt::{self, Write};
 
 use crate::Time;
