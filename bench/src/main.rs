@@ -12,10 +12,12 @@ mod ours;
 mod pallas;
 mod process;
 mod report;
+mod tls;
 mod wire;
 
 mod catchup;
 mod fanout;
+mod handshakes;
 mod headers;
 mod import;
 mod log;
@@ -50,6 +52,8 @@ enum Command {
     Log(log::Args),
     /// How many headers one core judges in a second.
     Headers(headers::Args),
+    /// Handshakes of links, dialling and accepting on one core; what a session weighs.
+    Handshakes(handshakes::Args),
     /// A server under test (started by the benchmarks).
     #[command(hide = true)]
     Serve(Serve),
@@ -94,6 +98,7 @@ fn main() -> anyhow::Result<()> {
         Command::Import(args) => import::run(args)?,
         Command::Log(args) => log::run(args)?,
         Command::Headers(args) => headers::run(args)?,
+        Command::Handshakes(args) => handshakes::run(args)?,
         Command::Serve(serve) => return start(serve),
         Command::Load(args) => return load::run(args),
     };

@@ -82,11 +82,20 @@ impl Process {
 
     /// Its resident memory in bytes.
     pub(crate) fn resident_bytes(&self) -> anyhow::Result<u64> {
-        let text = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = text.lines().find(|line| line.starts_with("VmRSS:")).context("VmRSS")?;
-        let kib = line.split_whitespace().nth(1).context("a number of kB")?.parse::<u64>()?;
-        Ok(kib * 1_024)
+        resident_bytes(&self.child.id().to_string())
     }
+}
+
+/// The resident memory of this process in bytes.
+pub(crate) fn own_resident_bytes() -> anyhow::Result<u64> {
+    resident_bytes("self")
+}
+
+fn resident_bytes(process: &str) -> anyhow::Result<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{process}/status"))?;
+    let line = text.lines().find(|line| line.starts_with("VmRSS:")).context("VmRSS")?;
+    let kib = line.split_whitespace().nth(1).context("a number of kB")?.parse::<u64>()?;
+    Ok(kib * 1_024)
 }
 
 impl Drop for Process {
