@@ -12,6 +12,7 @@ mod check;
 mod config;
 mod forge;
 mod host;
+pub mod links;
 mod pipe;
 mod report;
 mod schedule;

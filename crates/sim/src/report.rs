@@ -96,7 +96,7 @@ pub fn run(config: &Config) -> Result<Report, Box<Failure>> {
     Err(Box::new(Failure { seed: config.seed, is_drawn, what, last }))
 }
 
-fn message(panic: &(dyn std::any::Any + Send)) -> String {
+pub(crate) fn message(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without a message".to_owned())
 }
