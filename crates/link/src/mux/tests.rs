@@ -67,6 +67,65 @@ fn counts_what_waits_against_the_limit() {
     assert_eq!(demux.next(&mut &bytes[..]), Err(Violation::Overrun { protocol: B, limit: 1_408 }));
 }
 
+/// Everything that a demux hands on which rejects, and its faults, in order.
+fn receive_all(chunks: &[&[u8]]) -> Vec<Result<(Protocol, Vec<u8>), Violation>> {
+    let mut demux = Demux::new(Mode::Responder, Policy::Reject, LIMITS);
+    let mut got: Vec<Result<(Protocol, Vec<u8>), Violation>> = Vec::new();
+    let mut was_inside = false;
+    for chunk in chunks {
+        let mut input = *chunk;
+        loop {
+            match demux.next(&mut input) {
+                Ok(Some(part)) => {
+                    demux.release(part.protocol, part.bytes.len());
+                    match got.last_mut() {
+                        Some(Ok((_, bytes))) if was_inside => bytes.extend_from_slice(part.bytes),
+                        _ => got.push(Ok((part.protocol, part.bytes.to_vec()))),
+                    }
+                }
+                Ok(None) => break,
+                Err(fault) => got.push(Err(fault)),
+            }
+            was_inside = demux.is_inside_segment();
+        }
+        assert!(input.is_empty());
+    }
+    assert!(!demux.is_inside_segment());
+    got
+}
+
+#[test]
+fn a_rejecting_demux_passes_over_a_faulty_segment_and_goes_on() {
+    let unknown = Protocol(5);
+    let bytes = [
+        segment(A, Mode::Initiator, b"one"),
+        segment(unknown, Mode::Initiator, b"nobody reads this"),
+        segment(A, Mode::Responder, b"nor this"),
+        segment(B, Mode::Initiator, b""),
+        segment(B, Mode::Initiator, &[7; 1_409]),
+        segment(B, Mode::Initiator, b"two"),
+    ]
+    .concat();
+    let expected = [
+        Ok((A, b"one".to_vec())),
+        Err(Violation::UnknownProtocol { protocol: unknown }),
+        Err(Violation::WrongMode { protocol: A }),
+        Err(Violation::Empty { protocol: B }),
+        Err(Violation::Overrun { protocol: B, limit: 1_408 }),
+        Ok((B, b"two".to_vec())),
+    ];
+    assert_eq!(receive_all(&[&bytes]), expected);
+}
+
+#[test]
+fn a_frame_holds_one_segment_no_less_and_no_more() {
+    let one = segment(A, Mode::Initiator, b"abc");
+    assert_eq!(whole(&one), Ok(()));
+    assert_eq!(whole(&one[..10]), Err(Violation::Cut { length: 3, held: 2 }));
+    assert_eq!(whole(&[&one[..], b"d"].concat()), Err(Violation::Cut { length: 3, held: 4 }));
+    assert_eq!(whole(&one[..7]), Err(Violation::Cut { length: 0, held: 0 }));
+}
+
 #[test]
 fn the_end_of_a_protocol_inside_its_own_segment_is_seen() {
     let mut demux = Demux::new(Mode::Responder, Policy::Close, LIMITS);
@@ -141,6 +200,37 @@ proptest! {
             rest = tail;
         }
         prop_assert_eq!(receive(&chunks).unwrap(), whole);
+    }
+
+    #[test]
+    fn no_cut_of_the_bytes_matters_to_one_that_rejects(
+        segments in prop::collection::vec(
+            (prop_oneof![Just(A), Just(B), Just(Protocol(5))], any::<bool>(), prop::collection::vec(any::<u8>(), 0..90)),
+            1..20,
+        ),
+        cuts in prop::collection::vec(1usize..40, 1..400),
+    ) {
+        let mode = |ours| if ours { Mode::Responder } else { Mode::Initiator };
+        let bytes: Vec<u8> = segments
+            .iter()
+            .flat_map(|(protocol, ours, payload)| segment(*protocol, mode(*ours), payload))
+            .collect();
+        let whole = receive_all(&[&bytes]);
+        let good = segments.iter().filter(|(p, ours, payload)| *p != Protocol(5) && !ours && !payload.is_empty());
+        let good: Vec<_> = good.map(|(protocol, _, payload)| (*protocol, payload.clone())).collect();
+        prop_assert_eq!(whole.iter().flatten().cloned().collect::<Vec<_>>(), good);
+        prop_assert_eq!(whole.len(), segments.len(), "each segment is a part or a fault");
+        let mut chunks = Vec::new();
+        let mut rest = &bytes[..];
+        for cut in cuts.iter().cycle() {
+            if rest.is_empty() {
+                break;
+            }
+            let (chunk, tail) = rest.split_at(rest.len().min(*cut));
+            chunks.push(chunk);
+            rest = tail;
+        }
+        prop_assert_eq!(receive_all(&chunks), whole);
     }
 
     #[test]
