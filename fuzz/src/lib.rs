@@ -7,6 +7,7 @@
 
 mod chain_targets;
 mod config_targets;
+mod control_targets;
 mod framing_targets;
 mod inbound_targets;
 mod link_targets;
@@ -30,6 +31,7 @@ pub struct Target {
 /// All of them.
 pub const TARGETS: &[Target] = &[
     link_targets::SEGMENTS,
+    control_targets::CONTROL,
     session_targets::OUTER_FRAME,
     session_targets::LINK_HANDSHAKE,
     inbound_targets::LINK_MUX,
