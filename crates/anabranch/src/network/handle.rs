@@ -75,7 +75,6 @@ impl Network {
             tasks: TaskTracker::new(),
             handshakes: TaskTracker::new(),
             stop: CancellationToken::new(),
-            changes: watch::Sender::new(0),
             rng: Mutex::new(rng),
             config,
         });
@@ -242,9 +241,9 @@ impl Network {
         self.shared().pool.open_with(peer).is_some()
     }
 
-    /// Changes whenever somebody came or went.
+    /// Changes whenever somebody came, went, or was refused.
     pub fn changes(&self) -> watch::Receiver<u64> {
-        self.shared().changes.subscribe()
+        self.shared().pool.changes()
     }
 
     /// What is counted for all connections together.

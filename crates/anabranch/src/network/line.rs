@@ -84,7 +84,6 @@ impl Above for Ears {
         let strikes = socket.inbound().strikes(self.shared.clock.now());
         self.shared.pool.end(self.id, reason.clone(), strikes);
         self.requests.close();
-        self.shared.bump();
     }
 
     fn on_closed(&self, socket: &Arc<Socket>, reason: &Reason) {

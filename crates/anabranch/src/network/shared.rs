@@ -9,7 +9,6 @@ use link::reason::{Code, Reason};
 use link::{Identity, PeerId, session};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha20Rng;
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -39,8 +38,6 @@ pub(super) struct Shared {
     /// Handshakes under way, and peers that are being dialled or waited for until they are.
     pub(super) handshakes: TaskTracker,
     pub(super) stop: CancellationToken,
-    /// Counts the changes of who is connected.
-    pub(super) changes: watch::Sender<u64>,
     pub(super) rng: Mutex<ChaCha20Rng>,
 }
 
@@ -157,7 +154,6 @@ impl Shared {
                 if let Some(replaced) = replaced {
                     replaced.socket.close(Reason::Duplicate);
                 }
-                self.bump();
                 Ok(())
             }
             Err(reason) => {
@@ -182,11 +178,6 @@ impl Shared {
         self.rng.lock().unwrap_or_else(PoisonError::into_inner).fill_bytes(&mut seed);
         ChaCha20Rng::from_seed(seed)
     }
-
-    /// Tells those who wait for it that somebody came or went.
-    pub(super) fn bump(&self) {
-        self.changes.send_modify(|count| *count += 1);
-    }
 }
 
 /// Says why to a connection that gets no place, if that costs nothing. Those who try too often are told nothing.
@@ -206,7 +197,6 @@ impl Drop for Place {
     fn drop(&mut self) {
         drop(self.berth.take());
         self.shared.redial(self.peer);
-        self.shared.bump();
     }
 }
 

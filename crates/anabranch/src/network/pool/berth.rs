@@ -100,7 +100,10 @@ impl<S: Clone> Berth<S> {
             Some(other) if other.number > proven.number => Err(Reason::Duplicate),
             _ => {
                 let open = Open { id: self.id, number: proven.number, socket };
-                Ok(inner.open.insert(peer, open).map(|replaced| replaced.socket))
+                let replaced = inner.open.insert(peer, open).map(|replaced| replaced.socket);
+                drop(inner);
+                self.pool.bump();
+                Ok(replaced)
             }
         }
     }
@@ -142,6 +145,7 @@ impl<S: Clone> Drop for Berth<S> {
         drop(inner);
         // The socket, if this was its last owner, goes without the lock.
         drop(entry.socket);
+        self.pool.bump();
     }
 }
 

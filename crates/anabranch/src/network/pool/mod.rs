@@ -22,6 +22,7 @@ use link::PeerId;
 use link::reason::Reason;
 use link::state::{Lifecycle, State};
 use rand_chacha::ChaCha20Rng;
+use tokio::sync::watch;
 
 use super::address::Remote;
 use super::clock::Clock;
@@ -43,6 +44,8 @@ pub(super) struct Pool<S> {
     handshake_deadline: Duration,
     clock: Clock,
     gate: Arc<dyn Gate>,
+    /// Counts the changes of who is there.
+    changes: watch::Sender<u64>,
     inner: Mutex<Inner<S>>,
 }
 
@@ -145,7 +148,8 @@ impl<S: Clone> Pool<S> {
             rng,
             stopping: false,
         };
-        Arc::new(Self { us, config, handshake_deadline, clock, gate, inner: Mutex::new(inner) })
+        let (changes, inner) = (watch::Sender::new(0), Mutex::new(inner));
+        Arc::new(Self { us, config, handshake_deadline, clock, gate, changes, inner })
     }
 
     /// Takes a place for a connection that came in.
@@ -156,10 +160,12 @@ impl<S: Clone> Pool<S> {
             return Err(NoPlace::Stopping);
         }
         let ip = remote.ip();
-        let taken = inner.try_in(&self.config, ip, now.mono);
-        let seat = taken.inspect_err(|why| inner.refused.count(*why))?;
-        let id = inner.enter(seat, Direction::Accepted, remote, None, Lifecycle::new(now));
+        let taken = inner.try_in(&self.config, ip, now.mono).inspect_err(|why| inner.refused.count(*why));
+        let entered =
+            taken.map(|seat| inner.enter(seat, Direction::Accepted, remote, None, Lifecycle::new(now)));
         drop(inner);
+        self.bump();
+        let id = entered?;
         Ok(Berth::new(self.clone(), id, ip))
     }
 
@@ -176,6 +182,7 @@ impl<S: Clone> Pool<S> {
         let seat = taken.inspect_err(|why| inner.refused.count((*why).into()))?;
         let id = inner.enter(seat, Direction::Dialled, remote, Some(expected), Lifecycle::new(now));
         drop(inner);
+        self.bump();
         Ok(Berth::new(self.clone(), id, ip))
     }
 
@@ -200,9 +207,12 @@ impl<S: Clone> Pool<S> {
         let mut inner = self.lock();
         inner.unregister(id);
         // Its berth may be gone: those who tell may be late.
-        let Some(entry) = inner.entries.get_mut(&id) else { return };
-        entry.strikes = strikes;
-        entry.end(now, reason);
+        if let Some(entry) = inner.entries.get_mut(&id) {
+            entry.strikes = strikes;
+            entry.end(now, reason);
+        }
+        drop(inner);
+        self.bump();
     }
 
     /// Lets nobody in any more.
@@ -227,6 +237,15 @@ impl<S: Clone> Pool<S> {
         let now = self.clock.now().mono;
         let inner = self.lock();
         look(&inner.past, &inner.refused, now)
+    }
+
+    /// Changes whenever somebody came or went, or was refused.
+    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    fn bump(&self) {
+        self.changes.send_modify(|count| *count += 1);
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner<S>> {

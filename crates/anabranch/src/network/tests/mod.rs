@@ -1,6 +1,8 @@
 //! The network as a whole: several of them in one process, over pipes with time standing still, and over loopback.
 
 mod pairs;
+mod raw;
+mod went_wrong;
 
 use std::sync::Arc;
 use std::time::Duration;
