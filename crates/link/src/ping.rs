@@ -150,6 +150,10 @@ impl Ping {
     pub(crate) fn on_pong(&mut self, now: Time, id: u32, sent_us: u64, received_us: u64) -> bool {
         let found = self.unanswered.iter().position(|sent| (sent.id, sent.wall_us) == (id, sent_us));
         let Some(sent) = found.and_then(|at| self.unanswered.remove(at)) else { return false };
+        if self.unanswered.is_empty() {
+            // Nothing is held between one ping and the next.
+            self.unanswered = VecDeque::new();
+        }
         let trip = now.mono.saturating_sub(sent.mono);
         let figures = &mut self.figures;
         let first = figures.pongs == 0;

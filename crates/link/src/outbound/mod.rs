@@ -44,8 +44,8 @@ use queue::Queue;
 /// Settings of the half that sends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// How much may wait on one channel, in bytes with what messages cost beside their bodies. A guess: a quarter of
-    /// a second of a line of 100 Mbit/s is 3 MB.
+    /// How much may wait on one channel, in bytes with what messages cost beside their bodies, and never more than
+    /// our own window there. A guess: a quarter of a second of a line of 100 Mbit/s is 3 MB.
     pub queue_bytes: NonZeroU32,
     /// How many messages may wait on one channel. A guess.
     pub queue_messages: NonZeroU32,

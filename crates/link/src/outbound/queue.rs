@@ -32,6 +32,9 @@ pub(super) struct Queue {
     /// The longest message that the peer takes.
     pub(super) max_message_bytes: u32,
     window_bytes: u64,
+    /// How much we let the peer have under way: as much may wait for it, and no more, so that what it can make us
+    /// keep by asking and not reading is bounded by that twice.
+    own_window_bytes: u32,
     /// How much is under way to the peer and not yet granted back.
     used_bytes: u64,
     waiting: VecDeque<Waiting>,
@@ -46,6 +49,7 @@ impl Queue {
             channel: agreed.channel.number,
             max_message_bytes: agreed.peer_max_message_bytes,
             window_bytes: u64::from(agreed.peer_window_bytes),
+            own_window_bytes: agreed.channel.window_bytes,
             used_bytes: 0,
             waiting: VecDeque::new(),
             waiting_bytes: 0,
@@ -55,9 +59,10 @@ impl Queue {
 
     /// Whether a message of this length may be added now. One always may where nothing waits.
     pub(super) fn has_room(&self, body_bytes: u32, config: &Config) -> bool {
+        let most = u64::from(config.queue_bytes.get().min(self.own_window_bytes));
         self.waiting.is_empty()
             || self.waiting.len() < config.queue_messages.get() as usize
-                && self.waiting_bytes.saturating_add(cost(body_bytes)) <= u64::from(config.queue_bytes.get())
+                && self.waiting_bytes.saturating_add(cost(body_bytes)) <= most
     }
 
     pub(super) fn push(&mut self, kind: Kind, length: u32, body: Bytes) {

@@ -213,6 +213,16 @@ fn a_queue_is_full_of_many_messages_as_well() {
 }
 
 #[test]
+fn no_more_waits_for_a_peer_than_it_may_have_under_way_to_us() {
+    let mut outbound = outbound(Config::default(), 1 << 20);
+    let mut queued = 0;
+    while note(&mut outbound, ECHO, 60_000).is_ok() {
+        queued += 60_073;
+    }
+    assert_eq!(queued, 8 * 60_073, "of a window of 512 KiB");
+}
+
+#[test]
 fn refuses_what_the_peer_would_not_take() {
     let mut outbound = outbound(Config::default(), 2_000);
     let too_long = Why::TooLong { channel: SYNC, length: 928, limit: 927 };
