@@ -29,6 +29,8 @@ pub struct Link {
     pub ping_refill_ms: NonZeroU64,
     /// A peer that said nothing for so long is taken for dead.
     pub dead_after_ms: NonZeroU64,
+    /// How long one frame may take from its first byte to its last.
+    pub frame_timeout_ms: NonZeroU64,
     /// A peer that takes nothing for so long, though there is something for it, is disconnected.
     pub write_stall_ms: NonZeroU64,
     /// How long a link that closes may take to send the reason.
@@ -43,6 +45,10 @@ pub struct Link {
     pub max_held_bytes: NonZeroU64,
     /// What each link may hold of that whatever the others hold.
     pub floor_bytes: NonZeroU32,
+    /// How much may wait to be sent on one channel of one link,
+    pub queue_bytes: NonZeroU32,
+    /// and how many messages.
+    pub queue_messages: NonZeroU32,
     /// The least that the kernel is given to send ahead.
     pub min_unsent_bytes: NonZeroU32,
     /// The most that the kernel is given to send ahead: what an urgent message may have to wait behind.
@@ -89,6 +95,8 @@ impl Default for Link {
             ping_burst: nonzero32(8),
             ping_refill_ms: nonzero(250),
             dead_after_ms: nonzero(75_000),
+            // What Cardano gives a segment.
+            frame_timeout_ms: nonzero(30_000),
             write_stall_ms: nonzero(20_000),
             close_timeout_ms: nonzero(1_000),
             strikes: 16,
@@ -98,6 +106,9 @@ impl Default for Link {
             max_held_bytes: nonzero(256 << 20),
             // A guess: some messages of consensus.
             floor_bytes: nonzero32(64 << 10),
+            // Guesses: a quarter of a second of 100 Mbit/s is 3 MB.
+            queue_bytes: nonzero32(4 << 20),
+            queue_messages: nonzero32(4_096),
             // link.md, "Lanes": measured.
             min_unsent_bytes: nonzero32(16 << 10),
             max_unsent_bytes: nonzero32(128 << 10),

@@ -1,5 +1,6 @@
 //! The handle to a network: what an application does with it.
 
+use std::fmt;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -307,6 +308,12 @@ impl Network {
 
     fn shared(&self) -> &Arc<Shared> {
         &self.running.shared
+    }
+}
+
+impl fmt::Debug for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Network").field("peer_id", &self.peer_id()).finish_non_exhaustive()
     }
 }
 

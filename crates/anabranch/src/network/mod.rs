@@ -25,6 +25,7 @@ mod open;
 pub mod pace;
 mod pipe;
 mod pool;
+pub mod probe;
 mod read;
 mod requests;
 mod seats;

@@ -35,6 +35,7 @@ use link::reason::Reason;
 use link::state::State;
 use link::{PeerId, Protocol, Time, Violation};
 use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 use super::clock::Clock;
 use super::figures::{ChannelFigures, Figures};
@@ -122,7 +123,7 @@ pub(super) struct Socket {
     pub(super) writes: Signal,
     /// What was taken of each agreed channel's window, in their order, and not reported yet.
     taken: Box<[AtomicU32]>,
-    /// There may be room in a queue, or nothing left in any, or the end has begun.
+    /// There may be room in a queue, or nothing left in any; a pong has come; or the end has begun.
     room: Notify,
     is_ending: AtomicBool,
     running: AtomicU8,
@@ -241,6 +242,11 @@ impl Socket {
         }
     }
 
+    /// Ready when something that others wait for may have changed: room in a queue, a pong, the end.
+    pub(super) fn changed(&self) -> Notified<'_> {
+        self.room.notified()
+    }
+
     /// Has the peer pinged now.
     pub(super) fn ping(self: &Arc<Self>) {
         self.act(|outbound, now, out| outbound.handle(now, outbound::Input::Ping, out));
@@ -312,13 +318,18 @@ impl Socket {
 
     /// The peer said something about what we send; what was wrong with it.
     pub(super) fn hear(self: &Arc<Self>, message: Message) -> Option<Violation> {
-        self.act(|outbound, now, out| {
+        let is_pong = matches!(message, Message::Pong { .. });
+        let fault = self.act(|outbound, now, out| {
             outbound.handle(now, outbound::Input::Control(message), out);
             out.iter().find_map(|output| match output {
                 outbound::Output::Fault(fault) => Some(*fault),
                 outbound::Output::Closed(_) => None,
             })
-        })
+        });
+        if is_pong {
+            self.room.notify_waiters();
+        }
+        fault
     }
 
     /// The peer may send more.
