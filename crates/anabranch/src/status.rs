@@ -32,6 +32,8 @@ pub struct Status {
     pub volatile: u64,
     /// Upstreams connected, of those known.
     pub upstreams: Count,
+    /// Peers connected, of those known.
+    pub peers: Peers,
     /// Clients connected, of those allowed.
     pub clients: Count,
     /// Where clients are served.
@@ -132,6 +134,21 @@ pub struct Count {
     pub connected: u64,
     /// How many there could be.
     pub of: u64,
+}
+
+/// The other nodes that this one is linked with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Peers {
+    /// Peers that this node was told of and that are connected,
+    pub connected: u64,
+    /// of so many that it was told of.
+    pub known: u64,
+    /// Connected peers that it was not told of.
+    pub others: u64,
+    /// Of all connected ones, those that this node dialled.
+    pub dialled: u64,
+    /// Of all connected ones, those that dialled this node.
+    pub accepted: u64,
 }
 
 /// The end of a chain.
@@ -281,6 +298,14 @@ impl From<&downstream::Tx> for Offered {
 pub struct Submitted {
     /// The transaction's id.
     pub id: String,
+}
+
+/// What is asked of `POST /peers/add` and its like.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PeerOrder {
+    /// `KEY`, or `KEY@HOST:PORT`.
+    pub peer: crate::peers::Named,
 }
 
 /// The answer to `/readyz`.

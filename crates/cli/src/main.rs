@@ -13,6 +13,7 @@ mod progress;
 mod remote;
 mod settings;
 mod shutdown;
+mod table;
 mod transaction;
 
 use std::process::ExitCode;

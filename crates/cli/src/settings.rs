@@ -10,7 +10,7 @@ use anabranch::network_id::NetworkId;
 use anabranch::peers::key_file;
 use anabranch::store::{self, files::disk};
 
-use crate::args::{self, Args, Command, ConfigCommand, Db, Identity, Key, Place, Tx};
+use crate::args::{self, Args, Command, ConfigCommand, Db, Identity, Key, Peer, Peers, Ping, Place, Tx, Who};
 use crate::exit::{Failure, Kind};
 
 /// Reads and merges, and refuses what makes no sense.
@@ -143,6 +143,16 @@ fn place(command: &Command) -> Option<&Place> {
         | Command::Status(place)
         | Command::Clients(place)
         | Command::Key(Key::Generate { place, .. } | Key::Show { place, .. })
+        | Command::Ping(Ping { place, .. })
+        | Command::Peers(Peers { place, .. })
+        | Command::Peer(
+            Peer::Add { place, .. }
+            | Peer::Pin(Who { place, .. })
+            | Peer::Unpin(Who { place, .. })
+            | Peer::Drop(Who { place, .. })
+            | Peer::Ban(Who { place, .. })
+            | Peer::Unban(Who { place, .. }),
+        )
         | Command::Db(Db::Verify { place, .. } | Db::Export { place, .. })
         | Command::Config(ConfigCommand::Show(place) | ConfigCommand::Check(place)) => Some(place),
         Command::Follow(_) | Command::Devnet(_) | Command::Completions { .. } => None,
@@ -153,6 +163,7 @@ fn place(command: &Command) -> Option<&Place> {
 fn identity_flag(command: &Command) -> Option<&Identity> {
     match command {
         Command::Run(args::Run { identity, .. })
+        | Command::Ping(Ping { identity, .. })
         | Command::Key(Key::Generate { identity, .. } | Key::Show { identity, .. }) => Some(identity),
         Command::Import(_)
         | Command::Follow(_)
@@ -160,6 +171,8 @@ fn identity_flag(command: &Command) -> Option<&Identity> {
         | Command::Tx(_)
         | Command::Status(_)
         | Command::Clients(_)
+        | Command::Peers(_)
+        | Command::Peer(_)
         | Command::Db(_)
         | Command::Config(_)
         | Command::Completions { .. } => None,

@@ -46,6 +46,15 @@ impl Numbers {
             ("upstreams_known", "Configured upstreams", status.upstreams.len() as f64),
             ("upstreams_connected", "Upstreams that answer", connected),
             ("clients", "Clients connected", snapshot.clients as f64),
+            ("peers_known", "Peers that this node was told of", snapshot.peers.known as f64),
+            ("peers_connected", "Of these, connected", snapshot.peers.connected as f64),
+            ("peers_others", "Connected peers that it was not told of", snapshot.peers.others as f64),
+            (
+                "network_tasks",
+                "Long-running tasks of the network: listeners, two a link",
+                snapshot.network.tasks as f64,
+            ),
+            ("network_handshakes", "Handshakes under way", snapshot.network.handshakes as f64),
             ("pool_transactions", "Transactions that wait for a block", status.pool as f64),
             ("uptime_seconds", "Since the start", snapshot.uptime.as_secs_f64()),
         ];

@@ -1,13 +1,15 @@
 //! The admin API: HTTP on a Unix socket in the data directory, or on a loopback address.
 //!
-//! `GET /status /clients /departed /upstreams /inbox /config /metrics /livez /readyz`, `POST /tx` (the body is the
-//! transaction) and `POST /stop`. It answers from what the engine and the server say; it decides nothing.
+//! `GET /status /clients /departed /upstreams /peers /peers/departed /inbox /config /metrics /livez /readyz`, `POST
+//! /tx` (the body is the transaction), `POST /peers/add` and its like, and `POST /stop`. It answers from what the
+//! engine, the server and the network say; it decides nothing.
 //!
 //! **Invariant:** what a browser sends for a foreign page is refused: any request with an `Origin`, and on a
 //! loopback address any whose `Host` is not an address (a name may have been rebound).
 
 mod listener;
 mod metrics;
+mod peers;
 #[cfg(test)]
 mod tests;
 
@@ -64,6 +66,7 @@ fn router(api: Api) -> Router {
         .route("/metrics", get(metrics_text))
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
+        .merge(peers::routes())
         .route("/tx", post(tx))
         .route("/stop", post(stop))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))

@@ -8,9 +8,10 @@ use chain::{Hash, View};
 use node::pool;
 use tokio::sync::watch;
 
+use super::Peering;
 use crate::clock::Clock;
 use crate::status::{self, Count, State, Status};
-use crate::{downstream, engine};
+use crate::{downstream, engine, network};
 
 /// What does not change while a node runs.
 #[derive(Debug)]
@@ -29,6 +30,7 @@ pub struct Insight {
     pub(crate) about: Arc<About>,
     pub(crate) engine: engine::Handle,
     pub(crate) server: Option<downstream::Handle>,
+    pub(crate) peering: Peering,
     pub(crate) views: watch::Receiver<Arc<View>>,
 }
 
@@ -43,6 +45,10 @@ pub(crate) struct Snapshot {
     pub(crate) volatile: u64,
     /// Clients connected.
     pub(crate) clients: u64,
+    /// Peers connected.
+    pub(crate) peers: status::Peers,
+    /// What the network counts.
+    pub(crate) network: network::Totals,
     /// Since the start.
     pub(crate) uptime: Duration,
 }
@@ -54,7 +60,8 @@ impl Insight {
         let clients = self.server.as_ref().map_or(0, |server| server.count() as u64);
         let uptime = self.about.clock.now().mono;
         let volatile = self.views.borrow().volatile.len() as u64;
-        Some(Snapshot { node: report.node, dials: report.dials, volatile, clients, uptime })
+        let (peers, network) = (self.peering.count(), self.peering.network.totals());
+        Some(Snapshot { node: report.node, dials: report.dials, volatile, clients, peers, network, uptime })
     }
 
     /// What the node is doing; `None` where its engine does not answer.
@@ -75,6 +82,7 @@ impl Insight {
             settled: node.settled,
             volatile: snapshot.volatile,
             upstreams: Count { connected: snapshot.connected_upstreams(), of: known },
+            peers: snapshot.peers,
             clients: Count { connected: snapshot.clients, of: about.max_clients },
             downstream: about.downstream.clone(),
             pool: node.pool as u64,

@@ -4,9 +4,13 @@
 //! hold. Stopping is graceful: clients are drained, what was handed to the store is made durable, the lock of
 //! the data directory is released.
 
+mod echo;
 mod insight;
 mod owned;
 mod parts;
+mod peering;
+mod probing;
+mod settings;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chain::View;
+use link::PeerId;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -21,10 +26,14 @@ pub use insight::Insight;
 pub(crate) use insight::Snapshot;
 pub(crate) use owned::Owned;
 pub use parts::Role;
+pub(crate) use peering::{Order, Peering, Refusal};
+pub use probing::{passing_identity, probe};
 
 use crate::clock::Clock;
 use crate::config::{AdminAddress, Config};
+use crate::network::{self, PeerAddress};
 use crate::network_id::NetworkId;
+use crate::peers::{book, key_file};
 use crate::{admin, downstream, engine};
 
 /// How long the admin API may take to finish what it was asked.
@@ -68,6 +77,27 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
+    /// There is no key to prove who this node is with.
+    #[error(transparent)]
+    Identity(#[from] key_file::Error),
+    /// The configuration names this node as its own peer.
+    #[error("`peers.dial`: {peer} has this node's own key: take it out")]
+    OwnKey {
+        /// What it names.
+        peer: PeerAddress,
+    },
+    /// Peers cannot be listened for.
+    #[error(transparent)]
+    Peers(#[from] network::BindError),
+    /// What was said of peers before cannot be read.
+    #[error(transparent)]
+    Book(#[from] book::Error),
+    /// The network does not start with these settings.
+    #[error(transparent)]
+    Network(#[from] network::Error),
+    /// More peers are known than there is room for, or this node is among them.
+    #[error(transparent)]
+    Known(#[from] network::PeerError),
     /// What the node is there for cannot be.
     #[error(transparent)]
     Role(#[from] node::config::Invalid),
@@ -92,6 +122,7 @@ pub struct Running {
     stop: CancellationToken,
     server: Option<downstream::Handle>,
     engine: Owned<()>,
+    echo: Owned<()>,
     api: Owned<std::io::Result<()>>,
 }
 
@@ -128,6 +159,7 @@ pub async fn start(
     let bound = admin::bind(&admin).await;
     let bound = bound.map_err(|source| Error::Admin { address: admin, source })?;
     let admin = bound.address()?;
+    let (peering, sink) = peering::start(&config, &network, &data_dir).await?;
 
     let (views, watched) = watch::channel(Arc::new(View::empty()));
     let about = Arc::new(parts::about(&config, &network, addresses, clock));
@@ -143,12 +175,13 @@ pub async fn start(
     };
     let (engine, handle) = engine::start(parts)?;
     let server = parts::serve(listeners, &config, &network, watched.clone(), opened.reader)?;
-    let insight = Insight { about, engine: handle, server: server.clone(), views: watched.clone() };
+    let echo = Owned::spawn(|ended| echo::run(sink, ended));
+    let insight = Insight { about, engine: handle, server: server.clone(), peering, views: watched.clone() };
     let stop = CancellationToken::new();
     let api = admin::Api { insight: insight.clone(), config: Arc::new(config), stop: stop.clone() };
     let api = Owned::spawn(|ended| admin::serve(bound, api, ended));
     let recovered = opened.recovered;
-    Ok(Running { insight, admin, recovered, views: watched, stop, server, engine, api })
+    Ok(Running { insight, admin, recovered, views: watched, stop, server, engine, echo, api })
 }
 
 impl Running {
@@ -165,6 +198,16 @@ impl Running {
     /// Where clients are served.
     pub fn downstream(&self) -> &[SocketAddr] {
         &self.insight.about.downstream
+    }
+
+    /// Who this node is to its peers.
+    pub fn peer_id(&self) -> PeerId {
+        self.insight.peering.network.peer_id()
+    }
+
+    /// Where it listens for peers.
+    pub fn listens(&self) -> &[network::Address] {
+        self.insight.peering.network.local_addrs()
     }
 
     /// What was found in the data directory.
@@ -194,9 +237,18 @@ impl Running {
                 unreachable!("the engine does not end by itself");
             }
         }
-        if let Some(server) = self.server {
-            server.drain().await;
-        }
+        let network = self.insight.peering.network.clone();
+        let leave = async {
+            network.stop().await;
+            // What came in by then is dealt with.
+            self.echo.stop().await.expect("the echo panicked, and has said why");
+        };
+        let drain = async {
+            if let Some(server) = self.server {
+                server.drain().await;
+            }
+        };
+        tokio::join!(leave, drain);
         let report = self.insight.engine.report().await;
         self.engine.stop().await.expect("the engine panicked, and has said why");
         self.api.stop_within(LAST_ANSWERS).await;

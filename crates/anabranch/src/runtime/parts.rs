@@ -196,15 +196,19 @@ pub(super) fn about(
     }
 }
 
-/// File descriptors beyond those of clients: the store's segments, upstreams, listeners, the admin API.
+/// File descriptors beyond those of clients and peers: the store's segments, upstreams, listeners, the admin API.
 const OTHER_FILES: u64 = 256;
 
-/// Asks the system for as many file descriptors as the clients may need, and says so where it gives fewer.
+/// Asks the system for as many file descriptors as clients and peers may need, and says so where it gives fewer.
 pub(super) fn raise_open_files(config: &Config) {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let wanted = u64::from(config.downstream.max_clients.get()) + OTHER_FILES;
+    let clients = match config.downstream.listen.is_empty() {
+        true => 0,
+        false => u64::from(config.downstream.max_clients.get()),
+    };
+    let wanted = clients + u64::from(config.peers.max_connections.get()) + OTHER_FILES;
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    if config.downstream.listen.is_empty() || current.is_none_or(|current| current >= wanted) {
+    if current.is_none_or(|current| current >= wanted) {
         return;
     }
     let given = maximum.map_or(wanted, |maximum| maximum.min(wanted));
@@ -212,10 +216,10 @@ pub(super) fn raise_open_files(config: &Config) {
     let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(given), maximum });
     let current = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     if current < wanted {
-        let clients = current.saturating_sub(OTHER_FILES);
+        let connections = current.saturating_sub(OTHER_FILES);
         tracing::warn!(
-            "the system allows {current} open files, enough for some {clients} clients: raise the limit \
-             (`ulimit -n`, LimitNOFILE=), or lower downstream.max_clients"
+            "the system allows {current} open files, enough for some {connections} clients and peers: raise the \
+             limit (`ulimit -n`, LimitNOFILE=), or lower downstream.max_clients and peers.max_connections"
         );
     }
 }

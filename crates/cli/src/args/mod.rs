@@ -11,7 +11,7 @@ use anabranch::network::PeerAddress;
 use anabranch::peers::Listen;
 use clap::{Parser, Subcommand, ValueEnum};
 
-pub(crate) use peers::{Identity, Key};
+pub(crate) use peers::{Identity, Key, Peer, Peers, Ping, Who};
 
 const EXIT_CODES: &str = "Exit codes: 0 done · 1 failed · 2 wrong command line · 3 wrong configuration · \
 4 data directory cannot be used · 5 network refused · 6 data damaged · 7 no node running · 8 interrupted · 9 security";
@@ -59,6 +59,13 @@ pub(crate) enum Command {
     Status(Place),
     /// List the clients of a running node, and what each is doing.
     Clients(Place),
+    /// Link with a peer for a moment: how long it takes to get there, and what it says.
+    Ping(Ping),
+    /// List the links of a running node, and what each is doing.
+    Peers(Peers),
+    /// Add, pin, drop or ban a peer of a running node.
+    #[command(subcommand)]
+    Peer(Peer),
     /// Make or show the key that a node proves to its peers who it is with.
     #[command(subcommand)]
     Key(Key),

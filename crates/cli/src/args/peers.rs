@@ -1,15 +1,18 @@
 //! The arguments of the commands about peers.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
+use anabranch::network::PeerAddress;
+use anabranch::peers::Named;
 use clap::Subcommand;
 
-use super::Place;
+use super::{Place, duration};
 
 /// Who this node, or this command, is.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct Identity {
-    /// The file with the key [default: peer.key in the data directory].
+    /// The file with the key [default: peer.key in the data directory; for `ping` one made for the occasion].
     #[arg(long, env = "ANABRANCH_IDENTITY", value_name = "FILE")]
     pub(crate) identity: Option<PathBuf>,
 }
@@ -30,4 +33,62 @@ pub(crate) enum Key {
         #[command(flatten)]
         identity: Identity,
     },
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Peers {
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// Go on, and print the list again every so often, such as `1s`.
+    #[arg(long, value_name = "TIME", value_parser = duration, num_args = 0..=1, default_missing_value = "1s")]
+    pub(crate) watch: Option<Duration>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Peer {
+    /// Link with a peer, now and after each restart.
+    Add {
+        #[command(flatten)]
+        place: Place,
+        /// Who, and where it listens.
+        #[arg(value_name = "KEY@HOST:PORT")]
+        peer: PeerAddress,
+    },
+    /// Reserve a place for a peer, and never give it up; with its address it is added too.
+    Pin(Who),
+    /// Give the reserved place back; the peer stays.
+    Unpin(Who),
+    /// Disconnect a peer and forget it.
+    Drop(Who),
+    /// Disconnect a peer and refuse it from now on.
+    Ban(Who),
+    /// Let a banned peer in again.
+    Unban(Who),
+}
+
+/// Which peer of which node.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Who {
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// Who.
+    #[arg(value_name = "KEY[@HOST:PORT]")]
+    pub(crate) peer: Named,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Ping {
+    /// Whom to ping.
+    #[arg(value_name = "KEY@HOST:PORT")]
+    pub(crate) peer: PeerAddress,
+    #[command(flatten)]
+    pub(crate) place: Place,
+    #[command(flatten)]
+    pub(crate) identity: Identity,
+    /// How many round trips to measure.
+    #[arg(long, default_value = "4", value_name = "N")]
+    pub(crate) count: std::num::NonZeroU32,
+    /// Also send messages of this many bytes, have them sent back, and say how fast that went.
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) size: Option<std::num::NonZeroU32>,
 }

@@ -1,12 +1,11 @@
 //! `clients`: who follows a running node, and what each is doing.
 
-use std::fmt::Write;
-
 use anabranch::config::Config;
 use anabranch::status::Client;
 
 use crate::exit::Failure;
 use crate::output::Output;
+use crate::table::Table;
 use crate::{remote, settings};
 
 pub(super) async fn run(config: &Config, output: Output) -> Result<(), Failure> {
@@ -21,19 +20,9 @@ fn text(clients: &[Client]) -> String {
     }
     let head =
         ["client", "address", "version", "for", "silent", "stands at", "chain-sync", "block-fetch", "sent"];
-    let rows: Vec<_> = clients.iter().map(row).collect();
-    let mut widths = head.map(str::len);
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.len());
-        }
-    }
-    let mut text = line(&widths, &head.map(String::from));
-    for row in &rows {
-        text.push('\n');
-        text.push_str(&line(&widths, row));
-    }
-    text
+    let mut table = Table::new(head);
+    clients.iter().for_each(|client| table.row(row(client)));
+    table.text().trim_end().to_owned()
 }
 
 fn row(client: &Client) -> [String; 9] {
@@ -49,12 +38,4 @@ fn row(client: &Client) -> [String; 9] {
         client.block_fetch.clone(),
         format!("{} B", client.sent_bytes),
     ]
-}
-
-fn line(widths: &[usize; 9], cells: &[String; 9]) -> String {
-    let mut line = String::new();
-    for (width, cell) in widths.iter().zip(cells) {
-        let _ = write!(line, "{cell:<width$}  ");
-    }
-    line.trim_end().to_owned()
 }

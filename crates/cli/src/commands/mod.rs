@@ -7,6 +7,9 @@ mod devnet;
 mod follow;
 mod import;
 mod key;
+mod peer;
+mod peers;
+mod ping;
 mod report;
 mod run;
 mod serve;
@@ -36,6 +39,9 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
         Command::Tx(tx) => block_on(tx::run(tx, &config, output)),
         Command::Status(_) => block_on(status::run(&config, output)),
         Command::Clients(_) => block_on(clients::run(&config, output)),
+        Command::Ping(ping) => block_on(ping::run(ping, &config, output)),
+        Command::Peers(peers) => block_on(peers::run(peers, &config, output)),
+        Command::Peer(peer) => block_on(peer::run(peer, &config, output)),
         Command::Key(key) => key::run(key, &config, output),
         Command::Db(db) => db::run(db, &config, output),
         Command::Config(command) => config::run(command, &config, output),

@@ -13,12 +13,16 @@ pub(super) async fn run(config: Config, output: Output) -> Result<(), Failure> {
     let network =
         NetworkId::find(&settings::network(&config)?).map_err(|error| Failure::new(Kind::Config, error))?;
     let data_dir = settings::data_dir(&config)?;
-    if config.upstream.addresses.is_empty() && config.downstream.listen.is_empty() {
+    let chain = !config.upstream.addresses.is_empty() || !config.downstream.listen.is_empty();
+    if !chain && config.peers.listen.is_empty() && config.peers.dial.is_empty() {
         return Err(Failure::new(
             Kind::Config,
-            "nothing to do: neither an upstream nor a downstream is configured",
+            "nothing to do: neither an upstream, nor a downstream, nor a peer is configured",
         )
-        .hint("give --upstream HOST:PORT to follow, --downstream ADDR to serve, or both"));
+        .hint(
+            "give --upstream HOST:PORT to follow, --downstream ADDR to serve, --listen ADDR or --peer \
+             KEY@HOST:PORT to link with peers",
+        ));
     }
     let running = serve::start(config, network, data_dir, Role::Follow, output).await?;
     let reporting = tokio::spawn(report::run(running.insight().clone()));

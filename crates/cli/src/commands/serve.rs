@@ -5,9 +5,11 @@ use std::path::PathBuf;
 
 use anabranch::config::Config;
 use anabranch::network_id::NetworkId;
+use anabranch::peers::book;
 use anabranch::runtime::{self, Role, Running};
 use serde::Serialize;
 
+use super::key;
 use crate::exit::{Failure, Kind};
 use crate::output::Output;
 use crate::shutdown;
@@ -19,6 +21,9 @@ struct Started<'a> {
     network: &'a str,
     magic: u32,
     data_dir: String,
+    network_id: String,
+    peer: String,
+    listen: Vec<String>,
     downstream: &'a [std::net::SocketAddr],
     admin: String,
     settled: u64,
@@ -38,6 +43,7 @@ pub(super) async fn start(
     output: Output,
 ) -> Result<Running, Failure> {
     let (name, magic) = (network.name.clone(), network.magic);
+    let network_id = network.format.chain_id().to_string();
     let running = runtime::start(config, network, data_dir.clone(), role).await.map_err(in_the_way)?;
     // Before anyone can know that it runs, and so have it stopped.
     shutdown::watch(running.stop_token())?;
@@ -47,6 +53,9 @@ pub(super) async fn start(
         network: &name,
         magic,
         data_dir: data_dir.display().to_string(),
+        network_id,
+        peer: running.peer_id().to_string(),
+        listen: running.listens().iter().map(ToString::to_string).collect(),
         downstream: running.downstream(),
         admin: running.admin().to_string(),
         settled: recovered.settled,
@@ -62,6 +71,7 @@ fn text(started: &Started<'_>) -> String {
     lines.push(format!("data        {}, {} blocks in the log", started.data_dir, started.settled));
     lines.extend(started.cuts.iter().map(|cut| format!("cut back    {cut}")));
     lines.extend(started.downstream.iter().map(|address| format!("serving     {address}")));
+    lines.extend(started.listen.iter().map(|at| format!("peers       {}@{at}", started.peer)));
     lines.push(format!("admin       {}", started.admin));
     lines.join("\n")
 }
@@ -89,10 +99,26 @@ pub(super) fn in_the_way(error: runtime::Error) -> Failure {
         runtime::Error::Admin { .. } => Failure::new(Kind::Network, error).hint(
             "give another --admin: a loopback address, or the path of a Unix socket (100 bytes at most)",
         ),
+        runtime::Error::Identity(error) => key::in_the_way(error),
+        runtime::Error::OwnKey { .. } | runtime::Error::Network(_) | runtime::Error::Known(_) => {
+            Failure::new(Kind::Config, error)
+        }
+        runtime::Error::Peers(_) => Failure::new(Kind::Network, error).hint("give another --listen, an address of this machine such as 0.0.0.0:4001; port 0 lets the system choose"),
+        runtime::Error::Book(error) => book(error),
         runtime::Error::Failed { .. } => Failure::new(Kind::Failed, error)
             .hint("free or replace the disk, then start again; nothing acknowledged is lost"),
         runtime::Error::System(_) => Failure::new(Kind::Failed, error),
     }
+}
+
+/// Why what was said of peers cannot be read.
+fn book(error: book::Error) -> Failure {
+    let kind = match error {
+        book::Error::Damaged { .. } => Kind::Damaged,
+        book::Error::Version { .. } | book::Error::InUse { .. } => Kind::DataDir,
+        book::Error::Disk { .. } | book::Error::Full => Kind::Failed,
+    };
+    Failure::new(kind, error)
 }
 
 /// Why a data directory cannot be used; the store's own words say what to do.

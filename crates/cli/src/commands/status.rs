@@ -50,6 +50,12 @@ fn text(report: &Report) -> String {
     for upstream in upstream_list {
         let _ = writeln!(text, "  {}", line(upstream));
     }
+    let peers = &status.peers;
+    let _ = writeln!(
+        text,
+        "peers         connected {} of {} known, {} others; {} dialled, {} accepted",
+        peers.connected, peers.known, peers.others, peers.dialled, peers.accepted
+    );
     let _ = writeln!(text, "clients       {} of {} at most", status.clients.connected, status.clients.of);
     for address in &status.downstream {
         let _ = writeln!(text, "  served at {address}");
