@@ -75,6 +75,7 @@ fn one_link(config: &Config, network: &NetworkId) -> Result<link::link::Config, 
 
 fn socket(link: &config::Link) -> socket::Config {
     socket::Config {
+        read_bytes: link.read_bytes,
         pace: pace::Config {
             min_bytes: link.min_unsent_bytes,
             max_bytes: link.max_unsent_bytes,
@@ -120,4 +121,22 @@ fn ms(ms: NonZeroU64) -> Duration {
 
 fn size(number: NonZeroU32) -> NonZeroUsize {
     NonZeroUsize::try_from(number).unwrap_or(NonZeroUsize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A default is written down where operators see it and where embedders do: it must be the same.
+    #[test]
+    fn a_default_configuration_gives_the_defaults_of_network_and_link() {
+        let (config, id) = (Config::default(), NetworkId::find("preview").expect("built in"));
+        let ours = network(&config, &id).expect("sound");
+        let theirs = network::Config::new(id.format.chain_id().0);
+        let (ours, theirs) = (format!("{ours:#?}"), format!("{theirs:#?}"));
+        for (ours, theirs) in ours.lines().zip(theirs.lines()) {
+            assert_eq!(ours, theirs);
+        }
+        assert_eq!(ours.len(), theirs.len());
+    }
 }
