@@ -27,6 +27,8 @@ pub struct Config {
     pub bulk_bytes_per_s: u64,
     /// How often connections break during the chaos, on average and each.
     pub breaks_every: Option<Duration>,
+    /// How often a peer drops the link to another during the chaos, on average and each.
+    pub drops_every: Option<Duration>,
     /// Which part of what breaks only falls silent: no end is told of it.
     pub silences: f64,
     /// For how long things go wrong.
@@ -44,7 +46,7 @@ pub struct Config {
 pub enum Behaviour {
     /// By the rules.
     Honest,
-    /// By the rules, but it takes what it is sent late.
+    /// By the rules, but it takes what is not urgent late.
     Slow,
     /// By the rules, but what it sends is changed, doubled or left out on its way: by it or by others.
     Tampered,
@@ -127,8 +129,9 @@ impl Config {
             line,
             write_bytes: rng.random_range(16..=128) * 1_024,
             // Sometimes so little that not every message finds room.
-            budget_bytes: floors + rng.random_range(100_000..20_000_000),
-            bulk_bytes_per_s: line.bytes_per_s.min(rng.random_range(5_000..60_000)),
+            budget_bytes: floors + if rng.random_bool(0.3) { 100_000 } else { 8_000_000 },
+            bulk_bytes_per_s: (line.bytes_per_s / 3).min(rng.random_range(5_000..100_000)),
+            drops_every: rng.random_bool(0.3).then(|| Duration::from_secs(rng.random_range(5..60))),
             breaks_every: rng.random_bool(0.8).then(|| Duration::from_secs(rng.random_range(5..60))),
             silences: rng.random_range(0.0..0.4),
             peers,
@@ -147,6 +150,7 @@ impl Config {
             budget_bytes: 64 << 20,
             bulk_bytes_per_s: 30_000,
             breaks_every: None,
+            drops_every: None,
             silences: 0.0,
             chaos: Duration::from_secs(60),
             calm: Duration::from_secs(120),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use link::budget::{FLOOR_BYTES, Share};
 use link::inbound::{self, Inbound};
 use link::link as machine;
 use link::outbound::{self, Batch, Outbound};
@@ -21,9 +22,6 @@ use super::world::{Connection, Event, World};
 /// Which chain the peers are on.
 const NETWORK_ID: [u8; 32] = [7; 32];
 
-/// What is set aside for each link.
-pub(super) const FLOOR_BYTES: u32 = link::budget::FLOOR_BYTES;
-
 /// The chance that a forger changes a segment, and that it sends a frame that is none.
 const FORGED: f64 = 0.02;
 const BAD_FRAME: f64 = 0.01;
@@ -38,6 +36,8 @@ pub(super) struct End {
     wake: Option<Duration>,
     /// When the bearer takes more, while it does not.
     room: Option<Duration>,
+    /// What is set aside for a link that is about to open.
+    share: Option<Share>,
     /// How many pongs have come, and when the last one did; at first, when the link was opened.
     pub(super) pongs: (u64, Duration),
 }
@@ -62,7 +62,12 @@ pub(super) struct Halves {
 impl End {
     fn new(link: Link) -> Self {
         let stage = Stage::Shaking(Box::new(link));
-        Self { stage, wake: None, room: None, pongs: (0, Duration::ZERO) }
+        Self { stage, wake: None, room: None, share: None, pongs: (0, Duration::ZERO) }
+    }
+
+    /// It is over, and holds nothing any more.
+    pub(super) fn end(&mut self) {
+        (self.stage, self.share) = (Stage::Gone, None);
     }
 
     /// When a machine is due. What there is to send is not due before there is room for it.
@@ -124,8 +129,19 @@ impl World {
         if self.config.sabotage == Some(Sabotage::ClosesSilently) {
             return self.on_gone(connection, side, None);
         }
-        self.tell_link(connection, side, machine::Input::Close(Reason::Eof))?;
-        self.tell_outbound(connection, side, outbound::Input::Close(Reason::Eof))
+        self.close(connection, side, Reason::Eof)
+    }
+
+    /// A link is to end.
+    pub(super) fn close(
+        &mut self,
+        connection: ConnectionId,
+        side: usize,
+        reason: Reason,
+    ) -> Result<(), Broken> {
+        self.tell_link(connection, side, machine::Input::Close(reason.clone()))?;
+        self.tell_outbound(connection, side, outbound::Input::Close(reason))?;
+        self.pump(connection, side)
     }
 
     pub(super) fn on_tick(&mut self, connection: ConnectionId, side: usize) -> Result<(), Broken> {
@@ -255,13 +271,26 @@ impl World {
         for output in out {
             match output {
                 machine::Output::Authenticated { .. } => {
-                    self.tell_link(connection, side, machine::Input::Allowed)?;
+                    let verdict = self.verdict(connection, side);
+                    self.tell_link(connection, side, verdict)?;
                 }
                 machine::Output::Open => self.open(connection, side)?,
                 machine::Output::Closed(reason) => self.on_gone(connection, side, Some(reason))?,
             }
         }
         Ok(())
+    }
+
+    /// Lets a peer in, where there is memory for another link: what dead links brought may still hold it all.
+    fn verdict(&mut self, connection: ConnectionId, side: usize) -> machine::Input<'static, 'static> {
+        let Some(it) = self.connections.get_mut(&connection) else { return machine::Input::Tick };
+        let share = self.hosts[it.hosts[side]].budget.share(FLOOR_BYTES);
+        let verdict = match share {
+            Some(_) => machine::Input::Allowed,
+            None => machine::Input::Close(Reason::NoPlace),
+        };
+        it.ends[side].share = share;
+        verdict
     }
 
     /// A link is open: it is taken apart, and the application begins to talk.
@@ -273,9 +302,8 @@ impl World {
         }
         let Some(it) = self.connections.get_mut(&connection) else { return Ok(()) };
         let (host, end) = (it.hosts[side], &mut it.ends[side]);
+        let share = end.share.take().expect("it was set aside when the peer was let in");
         let Stage::Shaking(link) = std::mem::replace(&mut end.stage, Stage::Gone) else { return Ok(()) };
-        let share = self.hosts[host].budget.share(FLOOR_BYTES);
-        let share = share.expect("the budget has a floor for each link");
         let machine::Halves { inbound, outbound, sealer, .. } = link.split(now, share);
         end.stage = Stage::Open(Box::new(Halves { inbound, outbound, sealer }));
         end.pongs = (0, now.mono);

@@ -122,7 +122,7 @@ impl World {
         if self.config.sabotage == Some(Sabotage::TakesEarly) {
             self.taken(connection, side, channel, cost)?;
         }
-        let patience = self.patience(host);
+        let patience = self.patience(host, channel);
         self.schedule.after(patience, Event::Take { host, number });
         Ok(())
     }
@@ -155,7 +155,7 @@ impl World {
         let now = self.schedule.now().mono;
         let Some(it) = self.connections.get_mut(&connection) else { return Ok(()) };
         let host = it.hosts[side];
-        it.ends[side].stage = Stage::Gone;
+        it.ends[side].end();
         if let Some(at) = it.lines[side].end(now, &mut self.rng) {
             self.schedule.at(at, Event::Arrive { connection, side: 1 - side });
         }

@@ -20,6 +20,8 @@ pub struct Report {
     pub connections: u64,
     /// Those that were broken off or fell silent.
     pub breaks: u64,
+    /// Those that a peer dropped.
+    pub drops: u64,
     /// Messages that were heard.
     pub heard: u64,
     /// Those that found no memory.

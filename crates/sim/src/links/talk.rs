@@ -111,12 +111,9 @@ impl World {
     }
 
     /// After how long the application takes a message.
-    pub(super) fn patience(&mut self, host: usize) -> Duration {
-        let most = match self.hosts[host].behaviour {
-            Behaviour::Slow => 3_000,
-            Behaviour::Honest | Behaviour::Tampered | Behaviour::Forger | Behaviour::Greedy => 20,
-        };
-        Duration::from_millis(self.rng.random_range(0..most))
+    pub(super) fn patience(&mut self, host: usize, channel: Protocol) -> Duration {
+        let is_slow = self.hosts[host].behaviour == Behaviour::Slow && channel != CONSENSUS;
+        Duration::from_millis(self.rng.random_range(0..if is_slow { 10_000 } else { 20 }))
     }
 
     /// Queues a message; false where there is no room for it.

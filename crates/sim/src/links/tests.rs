@@ -50,9 +50,11 @@ fn survives_worlds_drawn_from_seeds() {
         total.breaks += report.breaks;
         total.faults += report.faults;
         total.over_budget += report.over_budget;
+        total.drops += report.drops;
     }
     println!("{} worlds: {total:?}", seeds());
-    assert!(total.breaks > 0 && total.faults > 0, "some worlds have breaks and faults: {total:?}");
+    let all = [total.breaks, total.drops, total.faults, total.over_budget];
+    assert!(all.iter().all(|count| *count > 0), "some worlds have each of these: {total:?}");
 }
 
 #[test]
@@ -113,6 +115,13 @@ fn links_end_and_come_back_wherever_a_connection_breaks() {
     let config = Config { breaks_every: Some(Duration::from_secs(2)), silences: 0.05, ..Config::peaceful(5) };
     let report = expect(&config);
     assert!(report.breaks > 20 && report.connections > 15, "{report:?}");
+}
+
+#[test]
+fn a_link_that_is_dropped_says_so_to_the_other_end() {
+    let config = Config { drops_every: Some(Duration::from_secs(1)), ..Config::peaceful(6) };
+    let report = expect(&config);
+    assert!(report.drops > 50 && report.connections > 50, "{report:?}");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use link::inbound::Rules;
+use link::reason::Reason;
 use link::{Identity, Protocol};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
@@ -48,6 +49,8 @@ pub(super) enum Event {
     Take { host: usize, number: u64 },
     /// The connection of two peers breaks.
     Break(usize, usize),
+    /// The peer on this side wants no more of a connection with that one.
+    Drop { hosts: [usize; 2], side: usize },
     /// Somebody looks at the clock.
     Sweep,
 }
@@ -203,16 +206,27 @@ impl World {
         for b in 0..self.hosts.len() {
             for a in 0..b {
                 self.schedule.after(Duration::ZERO, Event::Dial(a, b));
-                let Some(every) = self.config.breaks_every else { continue };
-                let mut at = Duration::ZERO;
-                loop {
-                    at += every.mul_f64(self.rng.random_range(0.1..1.9));
-                    if at >= self.config.chaos {
-                        break;
-                    }
-                    self.schedule.at(at, Event::Break(a, b));
-                }
+                self.plan_often(self.config.breaks_every, |_| Event::Break(a, b));
+                let hosts = [a, b];
+                self.plan_often(self.config.drops_every, |rng| Event::Drop {
+                    hosts,
+                    side: rng.random_range(0..2),
+                });
             }
+        }
+    }
+
+    /// Schedules something again and again during the chaos.
+    fn plan_often(&mut self, mean: Option<Duration>, event: impl Fn(&mut ChaCha12Rng) -> Event) {
+        let Some(mean) = mean else { return };
+        let mut at = Duration::ZERO;
+        loop {
+            at += mean.mul_f64(self.rng.random_range(0.1..1.9));
+            if at >= self.config.chaos {
+                return;
+            }
+            let event = event(&mut self.rng);
+            self.schedule.at(at, event);
         }
     }
 
@@ -229,6 +243,7 @@ impl World {
                 self.break_off(a, b);
                 Ok(())
             }
+            Event::Drop { hosts, side } => self.drop_link(hosts, side),
             Event::Sweep => self.sweep(),
         }
     }
@@ -242,10 +257,22 @@ impl World {
         }
     }
 
+    /// The connection of two peers, if they have one that is not broken.
+    fn connection_of(&self, hosts: [usize; 2]) -> Option<ConnectionId> {
+        let of_them = |(_, it): &(&ConnectionId, &Connection)| it.hosts == hosts && it.cut.is_none();
+        self.connections.iter().find(of_them).map(|(id, _)| *id)
+    }
+
+    /// A peer wants no more of a link: the other one is told.
+    fn drop_link(&mut self, hosts: [usize; 2], side: usize) -> Result<(), Broken> {
+        let Some(connection) = self.connection_of(hosts) else { return Ok(()) };
+        self.report.drops += 1;
+        self.close(connection, side, Reason::Dropped)
+    }
+
     /// The connection of two peers ends at some byte, or falls silent, in one direction or both.
     fn break_off(&mut self, a: usize, b: usize) {
-        let of_them = |(_, it): &(&ConnectionId, &Connection)| it.hosts == [a, b] && it.cut.is_none();
-        let Some(connection) = self.connections.iter().find(of_them).map(|(id, _)| *id) else { return };
+        let Some(connection) = self.connection_of([a, b]) else { return };
         let now = self.schedule.now().mono;
         let is_silent = self.rng.random_bool(self.config.silences);
         self.note(&format!("connection {connection} {}", if is_silent { "falls silent" } else { "breaks" }));
