@@ -16,6 +16,7 @@ use rustix::time::{ClockId, clock_gettime};
 use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection};
 use snow::StatelessTransportState;
 
+use crate::connects;
 use crate::process::own_resident_bytes;
 use crate::report::{Report, median};
 use crate::tls;
@@ -48,6 +49,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Report> {
     let [per_s, snow, rustls] = rates.map(|rates| median(rates.into_iter()));
     let mut report = Report::new("handshakes");
     report.row("per_s", "1/s", per_s, &[("snow", snow), ("rustls", rustls)]);
+
+    let over_loopback = connects::per_core_second(args.seconds)?;
+    report.row("over_loopback_per_s", "1/s", over_loopback, &[]);
 
     let begun = weighed(|| ours.begin())?;
     report.row("bytes_per_handshake", "B", begun, &[]);

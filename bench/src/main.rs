@@ -16,6 +16,7 @@ mod tls;
 mod wire;
 
 mod catchup;
+mod connects;
 mod fanout;
 mod handshakes;
 mod headers;
