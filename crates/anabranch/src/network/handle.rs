@@ -306,7 +306,7 @@ impl Network {
         self.shared().pool.open_with(peer).ok_or(SendError::NotConnected { peer })
     }
 
-    fn shared(&self) -> &Arc<Shared> {
+    pub(super) fn shared(&self) -> &Arc<Shared> {
         &self.running.shared
     }
 }

@@ -163,7 +163,7 @@ impl<S: Clone> Inner<S> {
     }
 
     fn sockets_with(&self, peer: PeerId) -> Vec<S> {
-        let with = self.entries.values().filter(|entry| entry.peer == Some(peer));
+        let with = self.entries.values().filter(|entry| entry.is_with(peer));
         with.filter_map(|entry| entry.socket.clone()).collect()
     }
 }

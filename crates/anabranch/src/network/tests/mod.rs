@@ -1,7 +1,10 @@
 //! The network as a whole: several of them in one process, over pipes with time standing still, and over loopback.
 
+mod flow;
 mod pairs;
+mod peers;
 mod raw;
+mod tasks;
 mod went_wrong;
 
 use std::sync::Arc;

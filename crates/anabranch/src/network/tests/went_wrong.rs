@@ -192,8 +192,7 @@ async fn failed_dials_are_not_kept() {
     let address = gone.peer_address();
     drop(gone);
     node.network.add(address.clone()).expect("it can be added");
-    node.until(|network| network.departed().counts.get("dial_failed").is_some_and(|count| *count >= 6))
-        .await;
+    node.until(|network| network.departed().counts.get("dial_failed").is_some_and(|count| *count >= 6)).await;
     assert_eq!(node.network.totals().connections, 0);
     assert!(node.network.peers().is_empty());
     assert_eq!(node.network.totals().handshake_tasks, 1, "it dials, or waits until it does");
