@@ -2,14 +2,20 @@ use proptest::prelude::*;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 
+use super::state::Stage;
 use super::*;
+use crate::agreement::Disagreement;
 use crate::budget::Budget;
 use crate::channel;
+use crate::control::{Hello, Message};
 use crate::inbound;
 use crate::message::{Head, Kind};
 use crate::reason::Code;
 use crate::segment::{HEADER_BYTES, Header};
 use crate::session::{Cipher, Security};
+use crate::state::State;
+use crate::violation::Violation;
+use crate::{Identity, Mode, Time};
 
 const NETWORK: [u8; 32] = [9; 32];
 const SECURITIES: [Security; 3] =

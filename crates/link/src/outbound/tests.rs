@@ -3,11 +3,16 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::agreement::Agreed;
 use crate::agreement::AgreedChannel;
+use crate::channel::CONTROL;
 use crate::channel::{BODIES, CONSENSUS, Channel, ECHO, FEEDS, OVERHEAD_BYTES, ROUTING, SYNC, defaults};
+use crate::message::Kind;
 use crate::message::{HEAD_BYTES, Head};
 use crate::reason::Code;
 use crate::segment::{Header, MAX_SENT_BYTES};
+use crate::state::{Event, Lifecycle, State};
+use crate::{Mode, Time};
 
 fn at(ms: u64) -> Time {
     Time { mono: Duration::from_millis(ms), wall: Duration::from_millis(ms) }
