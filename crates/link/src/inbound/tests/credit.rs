@@ -145,3 +145,10 @@ fn an_idle_half_holds_no_buffer() {
     assert_eq!(scene.seen().len(), 3);
     assert!(scene.inbound.is_idle());
 }
+
+#[test]
+fn an_idle_half_is_small() {
+    // On the heap: the cipher's key, and a line of 32 bytes for each of eight channels.
+    let size = size_of::<Inbound>();
+    assert!(size <= 400, "an inbound half takes {size} B");
+}
