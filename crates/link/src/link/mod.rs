@@ -42,7 +42,7 @@ pub struct Config {
     pub rules: Arc<Rules>,
     /// The settings of the half that sends.
     pub outbound: outbound::Config,
-    /// How we name our program; see [`control::is_agent`].
+    /// How we name our program; see [`crate::control::is_agent`].
     pub agent: String,
     /// How long making the bearer may take. The specification's 10 s.
     pub dial_timeout: Duration,
