@@ -22,6 +22,9 @@ pub const LENGTH_BYTES: usize = 2;
 /// What a sealed frame holds beyond its plaintext: the tag of AES-GCM and of ChaChaPoly.
 pub const TAG_BYTES: usize = 16;
 
+/// A refusal: a tag and a code.
+const REFUSAL_BYTES: u16 = 2;
+
 /// Which lengths a frame may have, without the two bytes that say it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -34,6 +37,9 @@ pub struct Limits {
 impl Limits {
     /// Before the peer is authenticated: from a tag alone to what `spec/link.md` allows.
     pub const HANDSHAKE: Self = Self { min: 1, max: 1_024 };
+    /// After it for the side that dialled, until the peer's first message is there: a refusal may be under way from
+    /// a peer that does not know yet who dialled.
+    pub const HELLO: Self = Self { min: REFUSAL_BYTES, max: Self::TRANSPORT.max };
     /// After: one segment with one byte of payload up to one with the most of it, sealed.
     pub const TRANSPORT: Self = Self {
         min: (HEADER_BYTES + 1 + TAG_BYTES) as u16,

@@ -189,7 +189,11 @@ impl Link {
             stage => self.stage = stage,
         }
         let Some(peer) = self.peer() else { return };
-        self.deframer.set_limits(Limits::TRANSPORT);
+        self.deframer.set_limits(match self.ours {
+            Mode::Initiator => Limits::HELLO,
+            // Who was dialled knows the peer last.
+            Mode::Responder => Limits::TRANSPORT,
+        });
         self.life.advance(now, Event::Proven);
         out.push(Output::Authenticated { peer });
     }
@@ -230,6 +234,7 @@ impl Link {
         match agreement::agree(&self.config.session.network_id, channels, theirs) {
             Ok(agreed) => {
                 self.agreed = Some(agreed);
+                self.deframer.set_limits(Limits::TRANSPORT);
                 self.life.advance(now, Event::Agreed);
                 self.deadline = None;
                 out.push(Output::Open);
@@ -299,6 +304,10 @@ impl Link {
 
 /// Opens a frame that is to hold one control message.
 fn open(ours: Mode, opener: &mut Opener, frame: &mut [u8]) -> Result<Message, Reason> {
+    // No sealed frame is as short as that.
+    if let Some(code) = session::refused(frame) {
+        return Err(Reason::Refused(code));
+    }
     let segment = opener.open(frame).map_err(Violation::Session)?;
     Ok(hello::read(ours, segment)?)
 }

@@ -228,6 +228,20 @@ fn a_stranger_is_refused_before_it_is_known() {
 }
 
 #[test]
+fn a_refusal_is_heard_by_a_side_that_knows_the_peer_already() {
+    let mut pair = Pair::same(Security::default());
+    let to_b = std::mem::take(&mut pair.a.wire);
+    pair.b.receive(at(0), &to_b);
+    let to_a = std::mem::take(&mut pair.b.wire);
+    pair.a.receive(at(0), &to_a);
+    assert_eq!((pair.a.state(), pair.b.state()), (State::Authenticated, State::Authenticating));
+    pair.b.handle(at(0), Input::Close(Reason::Stopping));
+    let refusal = std::mem::take(&mut pair.b.wire);
+    pair.a.receive(at(0), &refusal);
+    assert_eq!(pair.a.ended(), Reason::Refused(Code::Stopping));
+}
+
+#[test]
 fn what_does_not_fit_in_the_first_message_is_said_by_its_name() {
     let other = session::Config { network_id: [8; 32], security: Security::default() };
     let mut pair =

@@ -64,6 +64,14 @@ pub fn refusal(code: Code, out: &mut Vec<u8>) {
     frame(&[REFUSAL, code.to_u8()], out);
 }
 
+/// The code of a frame that refuses us; nothing when it is another frame.
+pub fn refused(content: &[u8]) -> Option<Code> {
+    match content {
+        &[REFUSAL, code] => Some(Code::from_u8(code)),
+        _ => None,
+    }
+}
+
 impl Handshake {
     /// The side that dialled, perhaps a peer that it knows.
     pub fn dial(
@@ -149,11 +157,10 @@ impl Handshake {
 
     fn next(&mut self, content: &[u8]) -> Result<Step, Violation> {
         let malformed = Violation::Malformed { length: content.len() };
-        let message = match content {
-            [MESSAGE, message @ ..] => message,
-            &[REFUSAL, code] => return Err(Violation::Refused { code: Code::from_u8(code) }),
-            _ => return Err(malformed),
-        };
+        if let Some(code) = refused(content) {
+            return Err(Violation::Refused { code });
+        }
+        let [MESSAGE, message @ ..] = content else { return Err(malformed) };
         if !self.due.is_empty() {
             return Err(Violation::OutOfTurn);
         }

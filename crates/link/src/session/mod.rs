@@ -28,7 +28,7 @@ mod tests;
 mod transport;
 mod violation;
 
-pub use handshake::{Handshake, refusal};
+pub use handshake::{Handshake, refusal, refused};
 pub use payload::WIRE_VERSION;
 pub use transport::{Exhausted, Opener, REKEY_FRAMES, Sealer};
 pub use violation::Violation;
