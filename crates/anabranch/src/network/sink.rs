@@ -7,6 +7,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use link::budget::Charge;
 use link::channel::Lane;
 use link::message::Kind;
 use link::{PeerId, Protocol};
@@ -41,12 +42,19 @@ pub struct Reply {
     pub permit: Permit,
 }
 
-/// Who asked a question, and which.
-#[derive(Clone)]
+/// Who asked a question, and which. While it is held, so is the question's place in its channel's window.
 pub struct Asker {
     line: Arc<Line>,
     channel: Protocol,
     number: u32,
+    permit: Permit,
+}
+
+/// An answer that is under way, with the question's part of the byte budget: who asks on and on and does not take
+/// the answers is out of budget, and not this node out of memory.
+struct UnderWay {
+    body: Bytes,
+    _charge: Option<Charge>,
 }
 
 /// Where deliveries come out. There is one per network.
@@ -138,9 +146,10 @@ impl Queue {
 
 impl Delivery {
     /// Who is to be answered, if it is a question.
-    pub fn asker(&self) -> Option<Asker> {
-        match self.kind {
-            Kind::Request(number) => Some(Asker { line: self.line.clone(), channel: self.channel, number }),
+    pub fn into_asker(self) -> Option<Asker> {
+        let Self { channel, kind, permit, line, .. } = self;
+        match kind {
+            Kind::Request(number) => Some(Asker { line, channel, number, permit }),
             Kind::Note | Kind::Reply(_) => None,
         }
     }
@@ -156,7 +165,8 @@ impl Asker {
     ///
     /// # Errors
     /// When the connection on which the question came is gone, or the answer is too long.
-    pub async fn reply(&self, body: Bytes) -> Result<(), SendError> {
+    pub async fn reply(self, body: Bytes) -> Result<(), SendError> {
+        let body = UnderWay::wrap(body, self.permit);
         self.line.send(self.channel, Kind::Reply(self.number), body).await
     }
 
@@ -164,7 +174,22 @@ impl Asker {
     ///
     /// # Errors
     /// When there is none, the connection is gone, or the answer is too long.
-    pub fn try_reply(&self, body: Bytes) -> Result<(), SendError> {
+    pub fn try_reply(self, body: Bytes) -> Result<(), SendError> {
+        let body = UnderWay::wrap(body, self.permit);
         self.line.try_send(self.channel, Kind::Reply(self.number), body)
+    }
+}
+
+impl UnderWay {
+    /// The question's window is given back at once: two peers that ask each other as much as they may would
+    /// otherwise wait for each other with their answers.
+    fn wrap(body: Bytes, permit: Permit) -> Bytes {
+        Bytes::from_owner(Self { body, _charge: permit.into_charge() })
+    }
+}
+
+impl AsRef<[u8]> for UnderWay {
+    fn as_ref(&self) -> &[u8] {
+        &self.body
     }
 }

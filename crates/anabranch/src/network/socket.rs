@@ -104,7 +104,7 @@ pub struct Permit {
     socket: Arc<Socket>,
     channel: Protocol,
     bytes: u32,
-    _charge: Charge,
+    charge: Option<Charge>,
 }
 
 /// An open connection, as everybody sees it.
@@ -352,7 +352,7 @@ impl Socket {
     pub(super) fn permit(self: &Arc<Self>, channel: Protocol, body_bytes: usize, charge: Charge) -> Permit {
         let cost = link::channel::cost(u32::try_from(body_bytes).expect("a message came in"));
         let bytes = u32::try_from(cost).expect("a message fits its window");
-        Permit { socket: self.clone(), channel, bytes, _charge: charge }
+        Permit { socket: self.clone(), channel, bytes, charge: Some(charge) }
     }
 
     /// What was taken since the last time, by channel.
@@ -444,6 +444,11 @@ impl Permit {
     /// What the message takes of its channel's window.
     pub fn bytes(&self) -> u32 {
         self.bytes
+    }
+
+    /// Gives the place in the window back, but not yet that in the budget.
+    pub(super) fn into_charge(mut self) -> Option<Charge> {
+        self.charge.take()
     }
 }
 

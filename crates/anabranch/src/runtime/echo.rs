@@ -16,11 +16,13 @@ pub(super) async fn run(mut sink: Sink, ended: CancellationToken) {
             () = ended.cancelled() => return,
         };
         let Some(delivery) = next else { return };
-        if delivery.channel == channel::ECHO
-            && let Some(asker) = delivery.asker()
-        {
+        if delivery.channel != channel::ECHO {
+            continue;
+        }
+        let body = delivery.body.clone();
+        if let Some(asker) = delivery.into_asker() {
             // Where there is no room, or nobody any more, the answer is lost.
-            let _ = asker.try_reply(delivery.body);
+            let _ = asker.try_reply(body);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Backpressure: who waits for whom, and who does not.
 
 use std::future::Future;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU64, NonZeroUsize};
 
 use link::channel::{BODIES, CONSENSUS, ECHO, SYNC};
 use link::message::Kind;
@@ -173,5 +173,29 @@ async fn what_was_taken_but_is_held_still_counts() {
     let held = node.network.totals().held_bytes;
     assert!(held >= 10_000 && held <= before.max(64 << 10), "{held} of {before}");
     drop(delivery);
+    assert_eq!(node.network.totals().held_bytes, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_that_the_asker_does_not_take_count_in_the_budget() {
+    let mut node = node_with(1, |config| {
+        config.budget_bytes = NonZeroU64::new(8 << 20).expect("not zero");
+        config.caps.connections = NonZeroUsize::new(32).expect("not zero");
+        config.caps.reserved = 0;
+    });
+    let mut raw = Raw::dial(&node, 2).await;
+    let set_aside = node.network.totals().held_bytes;
+    for number in 0..30 {
+        raw.say(ECHO, Kind::Request(number), &[7; 10_000]).await;
+        let asked = node.next().await;
+        let body = asked.body.clone();
+        asked.into_asker().expect("a question").try_reply(body).expect("there is room");
+    }
+    // 64 KiB are in the pipe; the rest waits, and nobody but its queue has it any more.
+    settle().await;
+    let held = node.network.totals().held_bytes - set_aside;
+    assert!((100_000..300_000).contains(&held), "{held}");
+    drop(raw);
+    node.until(|network| network.totals().connections == 0).await;
     assert_eq!(node.network.totals().held_bytes, 0);
 }

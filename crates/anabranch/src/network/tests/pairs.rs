@@ -13,7 +13,7 @@ async fn a_message_reaches_the_other_one() {
     let delivery = b.next().await;
     assert_eq!((delivery.peer, delivery.channel, delivery.kind), (a.id(), SYNC, Kind::Note));
     assert_eq!(delivery.body, bytes("hello"));
-    assert!(delivery.asker().is_none());
+    assert!(delivery.into_asker().is_none());
     b.network.try_send(a.id(), CONSENSUS, bytes("back")).expect("there is room");
     let mut a = a;
     assert_eq!(a.next().await.body, bytes("back"));
@@ -26,8 +26,8 @@ async fn a_question_is_answered_and_others_are_told_apart() {
     let to = b.id();
     let answering = async {
         let (first, second) = (b.next().await, b.next().await);
-        second.asker().expect("a question").reply(bytes("second")).await.expect("it is sent");
-        first.asker().expect("a question").try_reply(bytes("first")).expect("there is room");
+        second.into_asker().expect("a question").reply(bytes("second")).await.expect("it is sent");
+        first.into_asker().expect("a question").try_reply(bytes("first")).expect("there is room");
     };
     let deadline = Duration::from_secs(5);
     let (first, second, ()) = tokio::join!(
