@@ -1,7 +1,8 @@
 //! The bytes that all links together may hold of what their peers sent.
 //!
 //! A [`Budget`] is shared by the links of a process. Each link takes a floor out of it that nobody else can use, and
-//! above that what is left in the pool. A [`Charge`] is what one message holds; it travels with the message's body
+//! above that of the pool, where no link gets more than half of what it leaves to the others: one that hoards gets a
+//! third, the next one a third of the rest, and there is always something left. A [`Charge`] is what one message holds; it travels with the message's body
 //! and gives back what it holds when it is dropped, be its link long gone.
 //!
 //! It counts and nothing more: what to do without room is the caller's. The counters are atomic because a body is
@@ -21,6 +22,10 @@ pub const FLOOR_BYTES: u32 = 64 << 10;
 
 /// The least that can be set aside for a link: an unfinished frame must fit.
 pub const MIN_FLOOR_BYTES: u32 = Limits::TRANSPORT.max as u32;
+
+/// How many times what a link has of the pool must be left in it. A guess: with the default channels and budget a link
+/// alone can fill all of its windows, and four that hoard leave a fifth.
+const LEAVE: u64 = 2;
 
 /// In place of what is left of a floor: its link is gone, and what comes back goes to the pool.
 const GONE: u64 = u64::MAX;
@@ -49,6 +54,8 @@ struct Account {
     floor: u64,
     /// What is left of the floor, or [`GONE`].
     free: AtomicU64,
+    /// What is taken out of the pool.
+    pooled: AtomicU64,
 }
 
 /// Bytes that are held. Dropping it gives them back.
@@ -71,9 +78,9 @@ impl Budget {
     /// Sets a floor aside for one link; nothing when the pool has less than that.
     pub fn share(&self, floor_bytes: u32) -> Option<Share> {
         let floor = u64::from(floor_bytes);
-        self.pool.take(floor).then(|| Share {
-            account: Arc::new(Account { pool: self.pool.clone(), floor, free: AtomicU64::new(floor) }),
-        })
+        let (free, pooled) = (AtomicU64::new(floor), AtomicU64::new(0));
+        let pool = self.pool.clone();
+        self.pool.take(floor, 0).then(|| Share { account: Arc::new(Account { pool, floor, free, pooled }) })
     }
 
     /// How many bytes there are in all.
@@ -89,7 +96,7 @@ impl Budget {
 
 impl Share {
     /// Takes this many bytes, first of the floor but for the last `spare` bytes of it, then of the pool; nothing when
-    /// both together have less.
+    /// there is less, or when the link would have more of the pool than half of what it leaves. One routine at a time.
     pub fn charge(&self, bytes: u64, spare: u64) -> Option<Charge> {
         let mut charge = Charge { account: self.account.clone(), own: 0, pooled: 0 };
         charge.grow(bytes, spare).then_some(charge)
@@ -112,7 +119,7 @@ impl Charge {
     pub fn grow(&mut self, bytes: u64, spare: u64) -> bool {
         let own = self.account.take(bytes, spare);
         let pooled = bytes - own;
-        if pooled > 0 && !self.account.pool.take(pooled) {
+        if pooled > 0 && !self.account.take_pooled(pooled) {
             self.account.give(own);
             return false;
         }
@@ -131,7 +138,7 @@ impl Drop for Charge {
     fn drop(&mut self) {
         self.account.give(self.own);
         if self.pooled > 0 {
-            self.account.pool.give(self.pooled);
+            self.account.give_pooled(self.pooled);
         }
     }
 }
@@ -145,6 +152,21 @@ impl Account {
             (taken > 0).then(|| free - taken)
         });
         taken
+    }
+
+    fn take_pooled(&self, bytes: u64) -> bool {
+        // Others may give back meanwhile, and then this was too strict for a moment.
+        let after = self.pooled.load(Relaxed).saturating_add(bytes);
+        let taken = self.pool.take(bytes, after.saturating_mul(LEAVE));
+        if taken {
+            self.pooled.fetch_add(bytes, Relaxed);
+        }
+        taken
+    }
+
+    fn give_pooled(&self, bytes: u64) {
+        self.pooled.fetch_sub(bytes, Relaxed);
+        self.pool.give(bytes);
     }
 
     fn give(&self, bytes: u64) {
@@ -161,8 +183,10 @@ impl Account {
 }
 
 impl Pool {
-    fn take(&self, bytes: u64) -> bool {
-        self.free.fetch_update(Relaxed, Relaxed, |free| free.checked_sub(bytes)).is_ok()
+    /// Takes so many bytes where at least `leave` are left behind.
+    fn take(&self, bytes: u64, leave: u64) -> bool {
+        let rest = |free: u64| free.checked_sub(bytes).filter(|rest| *rest >= leave);
+        self.free.fetch_update(Relaxed, Relaxed, rest).is_ok()
     }
 
     fn give(&self, bytes: u64) {
@@ -179,21 +203,35 @@ mod tests {
 
     #[test]
     fn the_floor_comes_first_and_then_the_pool() {
-        let budget = Budget::new(150);
+        let budget = Budget::new(190);
         let (a, b) = (budget.share(50).unwrap(), budget.share(50).unwrap());
         assert_eq!(budget.used_bytes(), 100);
-        assert!(budget.share(51).is_none());
+        assert!(budget.share(91).is_none());
         let mut charge = a.charge(60, 0).unwrap();
         assert_eq!(budget.used_bytes(), 110);
-        assert!(!charge.grow(41, 0), "the other's floor is not to be had");
-        assert!(charge.grow(40, 0));
-        assert_eq!((charge.bytes(), budget.used_bytes()), (100, 150));
+        assert!(!charge.grow(21, 0), "31 of the pool would leave 59");
+        assert!(charge.grow(20, 0));
+        assert_eq!((charge.bytes(), budget.used_bytes()), (80, 130));
         let other = b.charge(50, 0).expect("its floor is its own");
-        assert!(b.charge(1, 0).is_none());
+        assert!(b.charge(21, 0).is_none());
+        assert!(b.charge(20, 0).is_some());
         drop((charge, other));
         assert_eq!(budget.used_bytes(), 100);
         drop((a, b));
         assert_eq!(budget.used_bytes(), 0);
+    }
+
+    #[test]
+    fn those_who_hoard_leave_something_for_the_next() {
+        let budget = Budget::new(8_100);
+        let mut hoards = Vec::new();
+        for _ in 0..4 {
+            let share = budget.share(0).unwrap();
+            hoards.extend(std::iter::from_fn(|| share.charge(10, 0)));
+        }
+        let left = budget.total_bytes() - budget.used_bytes();
+        assert_eq!(left, 1_600, "two thirds, four times over");
+        assert!(budget.share(0).unwrap().charge(530, 0).is_some());
     }
 
     #[test]
