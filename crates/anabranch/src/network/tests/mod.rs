@@ -1,6 +1,7 @@
 //! The network as a whole: several of them in one process, over pipes with time standing still, and over loopback.
 
 mod flow;
+mod loopback;
 mod pairs;
 mod peers;
 mod raw;
