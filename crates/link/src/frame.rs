@@ -37,8 +37,8 @@ pub struct Limits {
 impl Limits {
     /// Before the peer is authenticated: from a tag alone to what `spec/link.md` allows.
     pub const HANDSHAKE: Self = Self { min: 1, max: 1_024 };
-    /// After it for the side that dialled, until the peer's first message is there: a refusal may be under way from
-    /// a peer that does not know yet who dialled.
+    /// After it until the peer's first message is there: a refusal may be under way from a peer that does not know
+    /// us yet.
     pub const HELLO: Self = Self { min: REFUSAL_BYTES, max: Self::TRANSPORT.max };
     /// After: one segment with one byte of payload up to one with the most of it, sealed.
     pub const TRANSPORT: Self = Self {

@@ -189,11 +189,7 @@ impl Link {
             stage => self.stage = stage,
         }
         let Some(peer) = self.peer() else { return };
-        self.deframer.set_limits(match self.ours {
-            Mode::Initiator => Limits::HELLO,
-            // Who was dialled knows the peer last.
-            Mode::Responder => Limits::TRANSPORT,
-        });
+        self.deframer.set_limits(Limits::HELLO);
         self.life.advance(now, Event::Proven);
         out.push(Output::Authenticated { peer });
     }

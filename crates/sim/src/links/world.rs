@@ -17,7 +17,7 @@ use super::end::{End, Halves, Stage};
 use super::host::Host;
 use super::line::{Health, Item, Line};
 use super::report::Report;
-use super::talk::channels;
+use super::talk::{channels, window};
 use crate::schedule::Schedule;
 use crate::trace::Trace;
 
@@ -325,11 +325,28 @@ impl World {
                     return stuck(format!("peers {a} and {b} are not connected"));
                 };
                 self.checker.on_end(*id)?;
+                self.check_credit(*id)?;
             }
         }
         for (number, host) in self.hosts.iter().enumerate() {
             if host.held_messages() > 0 {
                 return stuck(format!("peer {number} has not taken {} messages", host.held_messages()));
+            }
+        }
+        Ok(())
+    }
+
+    /// In the end all credit is back, but for what is not worth a message: less than a quarter of a window.
+    fn check_credit(&self, connection: ConnectionId) -> Result<(), Broken> {
+        for end in &self.connections[&connection].ends {
+            let Stage::Open(halves) = &end.stage else { continue };
+            for line in halves.outbound.status().skip(1) {
+                let least = u64::from(window(line.channel)) * 3 / 4;
+                if line.credit_bytes < least {
+                    let (credit, channel) = (line.credit_bytes, line.channel);
+                    let what = format!("{credit} bytes may be sent on channel {channel}, not {least}");
+                    return Err(Broken::Stuck { what: format!("connection {connection}: {what}") });
+                }
             }
         }
         Ok(())
