@@ -273,3 +273,50 @@ fn what_was_said_of_peers_is_there_after_a_restart_and_a_damaged_file_is_refused
     run(&args).expect_code(6).expect_stderr("peers.redb").expect_stderr("remove it");
     assert_eq!(std::fs::read_to_string(&book).expect("there"), "not what it was");
 }
+
+#[test]
+fn a_wrong_key_is_told_in_the_log_and_in_the_list_of_peers() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (_other, found, listen) = node(&dir.path().join("other"), &[]);
+    let expected = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
+    let data = dir.path().join("data");
+    let (node, ..) = node(&data, &["--peer", &format!("{expected}@{listen}")]);
+    let mut watched = Running::spawn(&["peers", "--data-dir", text(&data), "--watch", "50ms"]);
+    let failure = loop {
+        let known = watched.next()["known"][0].clone();
+        assert_eq!(known["peer"], expected);
+        if let Some(failure) = known["last_failure"].as_str() {
+            break failure.to_owned();
+        }
+    };
+    assert!(failure.contains(&found), "{failure}");
+    node.interrupt();
+    let stopped = node.wait().expect_code(0);
+    assert!(stopped.stderr.contains("ERROR") && stopped.stderr.contains("security"), "{}", stopped.stderr);
+}
+
+#[test]
+fn asking_about_peers_of_a_node_that_does_not_run_says_so() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let data = text(dir.path());
+    run(&["peers", "--data-dir", data]).expect_code(7).expect_stderr("anabranch run");
+    let key = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
+    run(&["peer", "ban", key, "--data-dir", data]).expect_code(7);
+}
+
+#[test]
+fn a_configuration_of_peers_that_makes_no_sense_says_where() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("anabranch.toml");
+    let key = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
+    for (toml, part) in [
+        ("[peers]\ndial = ['relay:4001']\n".to_owned(), "line 2"),
+        (format!("[peers]\ndial = ['{key}@a:1']\ndeny = ['{key}']\n"), "peers.deny"),
+        ("[peers]\nreserved = 1000\n".into(), "peers.reserved"),
+        ("[link]\nping_interval_ms = 80000\n".into(), "link.dead_after_ms"),
+        ("[link.channels.blocks]\nshare = 2\n".into(), "bodies"),
+    ] {
+        std::fs::write(&file, toml).expect("written");
+        run(&["config", "check", "--config", text(&file)]).expect_code(3).expect_stderr(part);
+    }
+}

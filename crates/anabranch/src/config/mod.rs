@@ -166,6 +166,19 @@ pub enum Error {
         /// What was given.
         found: u32,
     },
+    /// More is promised to links than there is.
+    #[error(
+        "`link.floor_bytes` ({floor}) for each of `peers.max_connections` ({links}) is more than \
+         `link.max_held_bytes` ({held})"
+    )]
+    Floors {
+        /// For each.
+        floor: u32,
+        /// How many.
+        links: u32,
+        /// What there is.
+        held: u64,
+    },
     /// A channel that there is none of.
     #[error("`link.channels`: there is no channel `{name}`; there are {known}")]
     Channel {
@@ -208,7 +221,18 @@ impl Config {
         self.downstream.validate()?;
         self.peers.validate()?;
         self.link.validate()?;
+        self.validate_floors()?;
         self.admin.validate()
+    }
+
+    /// What each link may always hold must be there for as many links as there may be.
+    fn validate_floors(&self) -> Result<(), Error> {
+        let (floor, links) = (self.link.floor_bytes.get(), self.peers.max_connections.get());
+        let held = self.link.max_held_bytes.get();
+        match u64::from(floor).checked_mul(links.into()) {
+            Some(floors) if floors <= held => Ok(()),
+            _ => Err(Error::Floors { floor, links, held }),
+        }
     }
 }
 

@@ -127,6 +127,7 @@ fn refuses_limits_that_contradict_each_other() {
     let link = |text: &str| toml::from_str::<Config>(&format!("[link]\n{text}")).expect(text).validate();
     assert!(matches!(link("ping_interval_ms = 75000"), Err(Error::Order { .. })));
     assert!(matches!(link("min_unsent_bytes = 200000"), Err(Error::Order { .. })));
+    assert!(matches!(link("max_held_bytes = 1000000"), Err(Error::Floors { .. })));
     assert!(matches!(link("read_bytes = 4096"), Err(Error::ReadBytes { found: 4096 })));
     link("strikes = 0").expect("off");
     assert!(matches!(link("[link.channels.body]\nshare = 1"), Err(Error::Channel { .. })));

@@ -3,6 +3,9 @@
 //!
 //! It does what a network does for each of its links, with the same machines and routines, and nothing beside.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

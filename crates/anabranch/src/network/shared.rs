@@ -96,7 +96,7 @@ impl Shared {
             match self.dial(peer, &address).await {
                 Ok(()) => self.pool.succeeded(peer, token),
                 Err(reason) => {
-                    tracing::debug!(%peer, %address, %reason, "a dial failed");
+                    tell(peer, &address, &reason);
                     self.pool.failed(peer, token, reason.to_string());
                 }
             }
@@ -177,6 +177,20 @@ impl Shared {
         let mut seed = [0; 32];
         self.rng.lock().unwrap_or_else(PoisonError::into_inner).fill_bytes(&mut seed);
         ChaCha20Rng::from_seed(seed)
+    }
+}
+
+/// Logs why a dial failed. A wrong key is no fault of the network's: somebody is not who they should be.
+fn tell(peer: PeerId, address: &Address, reason: &Reason) {
+    use link::Violation::Session;
+    match reason {
+        Reason::Violation(Session(session::Violation::WrongKey { .. })) => {
+            tracing::error!(%peer, %address, %reason, "security: another node answers where this peer should be");
+        }
+        Reason::Violation(_) | Reason::Disagreed(_) | Reason::UnknownHost | Reason::Refused(_) => {
+            tracing::warn!(%peer, %address, %reason, "cannot link with a peer");
+        }
+        reason => tracing::debug!(%peer, %address, %reason, "a dial failed"),
     }
 }
 
