@@ -19,6 +19,7 @@ use snow::StatelessTransportState;
 use crate::connects;
 use crate::process::own_resident_bytes;
 use crate::report::{Report, median};
+use crate::sealing;
 use crate::tls;
 
 /// How many handshakes, or sessions, are weighed at once.
@@ -52,6 +53,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Report> {
 
     let over_loopback = connects::per_core_second(args.seconds)?;
     report.row("over_loopback_per_s", "1/s", over_loopback, &[]);
+
+    let (costs, beside) = (sealing::ours(ours.shake()?)?, sealing::snow(snow_alone()?)?);
+    report.row("seal_ns_per_byte", "ns", costs.seal, &[("snow", beside.seal)]);
+    report.row("open_ns_per_byte", "ns", costs.open, &[("snow", beside.open)]);
 
     let begun = weighed(|| ours.begin())?;
     report.row("bytes_per_handshake", "B", begun, &[]);

@@ -12,6 +12,7 @@ mod ours;
 mod pallas;
 mod process;
 mod report;
+mod sealing;
 mod tls;
 mod wire;
 
