@@ -4,6 +4,7 @@ use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::sync::Arc;
 use std::time::Duration;
 
+use link::budget::MIN_FLOOR_BYTES;
 use link::channel::{self, Channel};
 use link::inbound::Rules;
 use link::{inbound, session};
@@ -92,6 +93,16 @@ pub enum Invalid {
     /// The first pause is zero, or longer than the longest.
     #[error("the first pause between dials must be above zero and at most the longest")]
     Pauses,
+    /// A floor into which not even an unfinished frame fits.
+    #[error(
+        "each connection needs at least {least} bytes of its own, for an unfinished frame; {floor} are set"
+    )]
+    Floor {
+        /// What each has at least.
+        floor: u32,
+        /// What it needs.
+        least: u32,
+    },
     /// The floors of all connections together are more than the budget.
     #[error(
         "{connections} connections with {floor} bytes each need more than the {budget} bytes of all links"
@@ -183,6 +194,9 @@ impl Config {
             return Err(Invalid::Pauses);
         }
         let (floor, budget) = (self.floor_bytes.get(), self.budget_bytes.get());
+        if floor < MIN_FLOOR_BYTES {
+            return Err(Invalid::Floor { floor, least: MIN_FLOOR_BYTES });
+        }
         if (connections as u64).saturating_mul(floor.into()) > budget {
             return Err(Invalid::Budget { connections, floor, budget });
         }
@@ -212,5 +226,7 @@ mod tests {
         let mut config = Config::new([0; 32]);
         config.floor_bytes = NonZeroU32::new(1 << 20).unwrap();
         assert!(matches!(config.validate(), Err(Invalid::Budget { .. })));
+        config.floor_bytes = NonZeroU32::new(12_311).unwrap();
+        assert_eq!(config.validate(), Err(Invalid::Floor { floor: 12_311, least: 12_312 }));
     }
 }
