@@ -55,6 +55,11 @@ impl Numbers {
                 snapshot.network.tasks as f64,
             ),
             ("network_handshakes", "Handshakes under way", snapshot.network.handshakes as f64),
+            (
+                "network_held_bytes",
+                "Bytes of messages from peers, unfinished or not yet taken, and what is set aside for them",
+                snapshot.network.held_bytes as f64,
+            ),
             ("pool_transactions", "Transactions that wait for a block", status.pool as f64),
             ("uptime_seconds", "Since the start", snapshot.uptime.as_secs_f64()),
         ];
@@ -70,6 +75,12 @@ impl Numbers {
             ("certificates_checked", "Operational certificates that passed", checks.counts.certificates),
             ("vrf_checked", "VRF proofs that passed", checks.counts.vrf),
             ("nonces_unknown", "Headers whose nonce was unknown", checks.counts.nonces_unknown),
+            ("network_late_replies", "Answers of peers that came too late", snapshot.network.late_replies),
+            (
+                "network_unknown_replies",
+                "Answers of peers that nobody asked for",
+                snapshot.network.unknown_replies,
+            ),
             ("blocks_produced", "Blocks that this node made", status.produced),
         ];
         Self { gauges, counters }

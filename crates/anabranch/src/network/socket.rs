@@ -1,13 +1,13 @@
 //! An open connection: what its two routines and everybody else share.
 //!
-//! A socket has exactly two tasks, [`read`](super::read) and [`write`](super::write); keep-alive, deadlines and stalls
+//! A socket has exactly two tasks, `read` and `write`; keep-alive, deadlines and stalls
 //! live in them. Others reach it through this handle: they queue messages, give back what was delivered (by dropping
-//! a [`Permit`]), close it, and look at it. Before it is open, it is a future in [`open`](super::open).
+//! a [`Permit`]), close it, and look at it. Before it is open, it is a future in `open`.
 //!
-//! It does not know who else is connected: that is the pool's, which hears through [`Above`] what comes in and how
+//! It does not know who else is connected: that is the pool's, which hears through `Above` what comes in and how
 //! the socket ends.
 //!
-//! **Invariant:** no lock is held while something is sealed, read or written, nor while [`Above`] is called.
+//! **Invariant:** no lock is held while something is sealed, read or written, nor while `Above` is called.
 //!
 //! **Invariant:** the two routines end together: what ends one of them ends the socket, with one reason.
 //!

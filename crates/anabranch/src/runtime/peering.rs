@@ -126,20 +126,22 @@ impl Peering {
         Ok(())
     }
 
-    /// Tells the network whom the configuration and the book name.
+    /// Tells the network whom the configuration and the book name. This node itself is passed over: a book or a list
+    /// of a whole fleet may have come from another node.
     pub(super) fn introduce(&self, config: &Config, kept: Contents) -> Result<(), PeerError> {
+        let us = self.network.peer_id();
         // What the configuration says comes last, and so wins.
-        for Ban { key, .. } in kept.bans {
+        for Ban { key, .. } in kept.bans.into_iter().filter(|ban| ban.key != us) {
             self.network.ban(key)?;
         }
-        for known in kept.known {
+        for known in kept.known.into_iter().filter(|known| known.key != us) {
             match (known.pinned, known.address) {
                 (true, address) => self.network.pin(known.key, address)?,
                 (false, Some(address)) => self.network.add(PeerAddress { key: known.key, address })?,
                 (false, None) => {}
             }
         }
-        for key in &config.peers.pinned {
+        for key in config.peers.pinned.iter().filter(|key| **key != us) {
             self.network.pin(*key, None)?;
         }
         for address in &config.peers.dial {

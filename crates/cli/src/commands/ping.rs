@@ -73,7 +73,12 @@ async fn pinged(args: &Ping, config: &Config, output: Output) -> Result<(), Fail
 
 fn connected(probe: &Probe, args: &Ping, output: Output) -> std::io::Result<()> {
     let agreed = probe.agreed();
-    let channels: Vec<&str> = agreed.channels.iter().map(|agreed| agreed.channel.name).collect();
+    let in_lane = |lane| {
+        let channels = agreed.channels.iter().map(|agreed| agreed.channel);
+        let names: Vec<&str> =
+            channels.filter(|channel| channel.lane == lane).map(|channel| channel.name).collect();
+        names.join(", ")
+    };
     let lanes: Vec<_> = agreed
         .channels
         .iter()
@@ -94,11 +99,14 @@ fn connected(probe: &Probe, args: &Ping, output: Output) -> std::io::Result<()> 
     });
     output.line(&line, || {
         format!(
-            "linked with {}\ndial {dial:.3} ms, handshake {handshake:.3} ms\nversion {} of {}\nchannels {}",
+            "linked with {}\ndial {dial:.3} ms, handshake {handshake:.3} ms\nversion {} of {}\n\
+             lanes, the most urgent first: control; {}; {}; in bulk {}",
             args.peer,
             agreed.version,
             agreed.agent,
-            channels.join(", ")
+            in_lane(channel::Lane::Consensus),
+            in_lane(channel::Lane::Routing),
+            in_lane(channel::Lane::Bulk),
         )
     })
 }
