@@ -50,7 +50,7 @@ pub struct Caps {
     pub outbound: usize,
     /// From or to one IPv4 address or IPv6 /64. A guess: some nodes behind one router.
     pub per_address: NonZeroUsize,
-    /// Handshakes at once, of both directions.
+    /// Handshakes at once of those that others made. (Those of this node are bounded by `outbound`.)
     pub handshakes: NonZeroUsize,
 }
 

@@ -51,9 +51,11 @@ impl Full {
 /// All places.
 #[derive(Debug, Default)]
 pub(super) struct Seats {
+    /// Of those that came in, and of those that were dialled.
     ordinary: [usize; 2],
     reserved: usize,
-    handshakes: usize,
+    /// Handshakes under way, of those that came in and of those that were dialled.
+    shaking: [usize; 2],
     addresses: BTreeMap<IpAddr, usize>,
 }
 
@@ -66,7 +68,8 @@ impl Seats {
         ip: Option<IpAddr>,
         is_pinned: Option<bool>,
     ) -> Result<Seat, Full> {
-        if self.handshakes >= caps.handshakes.get() {
+        // Those who come in must not keep this node from dialling: the dials have a cap of their own.
+        if direction == Direction::Accepted && self.shaking[0] >= caps.handshakes.get() {
             return Err(Full::Handshakes);
         }
         let address = ip.map(network_of);
@@ -76,7 +79,7 @@ impl Seats {
         }
         let seat = self.choose(caps, direction, is_pinned)?;
         *self.count(seat, direction) += 1;
-        self.handshakes += 1;
+        self.shaking[index(direction)] += 1;
         if let Some(address) = address {
             *self.addresses.entry(address).or_default() += 1;
         }
@@ -119,8 +122,8 @@ impl Seats {
     }
 
     /// A handshake is over.
-    pub(super) fn shaken(&mut self) {
-        self.handshakes -= 1;
+    pub(super) fn shaken(&mut self, direction: Direction) {
+        self.shaking[index(direction)] -= 1;
     }
 
     /// Gives a place back.
@@ -142,15 +145,21 @@ impl Seats {
 
     /// How many handshakes are under way.
     pub(super) fn handshakes(&self) -> usize {
-        self.handshakes
+        self.shaking.iter().sum()
     }
 
     fn count(&mut self, seat: Seat, direction: Direction) -> &mut usize {
         match (seat, direction) {
             (Seat::Reserved, _) => &mut self.reserved,
-            (Seat::Ordinary, Direction::Accepted) => &mut self.ordinary[0],
-            (Seat::Ordinary, Direction::Dialled) => &mut self.ordinary[1],
+            (Seat::Ordinary, direction) => &mut self.ordinary[index(direction)],
         }
+    }
+}
+
+fn index(direction: Direction) -> usize {
+    match direction {
+        Direction::Accepted => 0,
+        Direction::Dialled => 1,
     }
 }
 
@@ -184,7 +193,8 @@ mod tests {
 
     #[test]
     fn each_cap_holds_and_a_place_given_back_is_free() {
-        let (mut seats, caps) = (Seats::default(), caps());
+        let (mut seats, mut caps) = (Seats::default(), caps());
+        caps.handshakes = NonZeroUsize::new(3).unwrap();
         let take = |seats: &mut Seats, direction| seats.take(&caps, direction, None, Some(false));
         assert_eq!(take(&mut seats, Dialled), Ok(Seat::Ordinary));
         assert_eq!(take(&mut seats, Dialled), Ok(Seat::Ordinary));
@@ -195,8 +205,9 @@ mod tests {
         seats.release(Seat::Ordinary, Dialled, None);
         assert_eq!(take(&mut seats, Accepted), Ok(Seat::Ordinary));
         assert_eq!(take(&mut seats, Accepted), Err(Full::Handshakes));
-        seats.shaken();
         assert_eq!(take(&mut seats, Dialled), Err(Full::Connections));
+        seats.shaken(Accepted);
+        assert_eq!(take(&mut seats, Accepted), Err(Full::Connections));
     }
 
     #[test]
@@ -244,30 +255,30 @@ mod tests {
                     }
                     2 => if let Some((seat, direction, _, shaken)) = held.iter_mut().find(|one| !one.3) {
                         *shaken = true;
-                        seats.shaken();
+                        seats.shaken(*direction);
                         if let Ok(now) = seats.prove(&caps, *seat, *direction, pinned) {
                             *seat = now;
                         }
                     },
                     _ => if let Some((seat, direction, ip, shaken)) = held.pop() {
                         if !shaken {
-                            seats.shaken();
+                            seats.shaken(direction);
                         }
                         seats.release(seat, direction, ip);
                     },
                 }
                 prop_assert_eq!(seats.taken(), held.len());
                 prop_assert!(seats.taken() <= caps.connections.get());
-                prop_assert!(seats.reserved <= caps.reserved && seats.handshakes <= caps.handshakes.get());
+                prop_assert!(seats.reserved <= caps.reserved && seats.shaking[0] <= caps.handshakes.get());
                 prop_assert!(seats.ordinary[0] <= caps.inbound && seats.ordinary[1] <= caps.outbound);
             }
             for (seat, direction, ip, shaken) in held {
                 if !shaken {
-                    seats.shaken();
+                    seats.shaken(direction);
                 }
                 seats.release(seat, direction, ip);
             }
-            prop_assert!(seats.taken() == 0 && seats.addresses.is_empty() && seats.handshakes == 0);
+            prop_assert!(seats.taken() == 0 && seats.addresses.is_empty() && seats.handshakes() == 0);
         }
     }
 }

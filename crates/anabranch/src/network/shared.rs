@@ -97,7 +97,7 @@ impl Shared {
                 Ok(()) => self.pool.succeeded(peer, token),
                 Err(reason) => {
                     tell(peer, &address, &reason);
-                    self.pool.failed(peer, token, reason.to_string());
+                    self.pool.failed(peer, token, &reason);
                 }
             }
         }

@@ -91,8 +91,9 @@ impl<S: Clone> Berth<S> {
         entry.socket = Some(socket.clone());
         entry.opened_at = Some(now.mono);
         let (peer, proven) = entry.peer.zip(entry.proven).expect("nothing opens before its key is proven");
+        let direction = entry.direction;
         if std::mem::take(&mut entry.is_shaking) {
-            inner.seats.shaken();
+            inner.seats.shaken(direction);
         }
         // Somebody may have been banned since its key was proven.
         inner.welcome(peer, now.mono)?;
@@ -121,7 +122,7 @@ impl<S: Clone> Drop for Berth<S> {
         inner.unregister(self.id);
         let Some(mut entry) = inner.entries.remove(&self.id) else { return };
         if entry.is_shaking {
-            inner.seats.shaken();
+            inner.seats.shaken(entry.direction);
         }
         inner.seats.release(entry.seat, entry.direction, self.ip);
         // Its task ended without a word: it was stopped, or it failed.

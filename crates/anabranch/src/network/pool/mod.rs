@@ -261,7 +261,7 @@ impl<S> Inner<S> {
         if let Some(ip) = ip
             && let Err(too_many) = self.tries.note(&config.tries, ip, now)
         {
-            self.seats.shaken();
+            self.seats.shaken(Direction::Accepted);
             self.seats.release(seat, Direction::Accepted, Some(ip));
             return Err(too_many.into());
         }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use link::PeerId;
+use link::reason::Reason;
 
 use tokio_util::sync::CancellationToken;
 
@@ -109,8 +110,8 @@ impl<S: Clone> Pool<S> {
         }
     }
 
-    /// A dial failed, or found no place.
-    pub(in crate::network) fn failed(&self, peer: PeerId, token: &CancellationToken, why: String) {
+    /// A dial failed, or found no place here.
+    pub(in crate::network) fn failed(&self, peer: PeerId, token: &CancellationToken, why: &Reason) {
         let now = self.clock.now().mono;
         let mut inner = self.lock();
         if token.is_cancelled() {
@@ -119,7 +120,11 @@ impl<S: Clone> Pool<S> {
         let Inner { peers, rng, .. } = &mut *inner;
         if let Some(known) = peers.get_mut(peer) {
             known.failed(&self.config.dial, now, rng);
-            known.last_failure = Some(why);
+            known.last_failure = Some(why.to_string());
+            if *why == Reason::NoPlace {
+                // It is not the peer's fault, and no reason to give it up.
+                known.failures = known.failures.min(self.config.dial.give_up_after.get() - 1);
+            }
         }
     }
 

@@ -172,7 +172,7 @@ async fn failed_dials_leave_nothing_behind_but_their_pause() {
         let berth = pool.dial(LARGE, Remote::Pipe).expect("a place");
         berth.dialling();
         berth.end(Reason::DialTimeout, 0);
-        pool.failed(LARGE, &token, Reason::DialTimeout.to_string());
+        pool.failed(LARGE, &token, &Reason::DialTimeout);
     }
     assert_eq!(pool.counts(), (0, 0));
     assert_eq!(pool.next(LARGE, &token), Next::Stop, "it is given up");
@@ -182,8 +182,21 @@ async fn failed_dials_leave_nothing_behind_but_their_pause() {
     for _ in 0..100 {
         tokio::time::advance(Duration::from_secs(300)).await;
         assert_eq!(pool.next(LARGE, &token), Next::Dial(address.clone()));
-        pool.failed(LARGE, &token, String::new());
+        pool.failed(LARGE, &token, &Reason::DialTimeout);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_given_up_because_there_is_no_place_here() {
+    let pool = pool(|_| ());
+    assert!(pool.add(LARGE, Some(Address::Unix("peer".into())), None).is_ok());
+    let token = pool.begin(LARGE).expect("to be dialled");
+    for _ in 0..100 {
+        pool.failed(LARGE, &token, &Reason::NoPlace);
+    }
+    assert!(!pool.known()[0].given_up);
+    pool.failed(LARGE, &token, &Reason::DialTimeout);
+    assert!(pool.known()[0].given_up);
 }
 
 #[tokio::test(start_paused = true)]
