@@ -54,9 +54,22 @@ struct UnderWay {
 
 #[derive(Debug)]
 enum State {
-    Head { bytes: [u8; HEAD_BYTES], have: usize },
-    Body { kind: Kind, length: usize, body: Vec<u8>, charge: Charge },
-    Skip { left: u32, passed: u32 },
+    /// A doomed one is waited for as well: it says how much is to be passed over.
+    Head {
+        bytes: [u8; HEAD_BYTES],
+        have: usize,
+        is_doomed: bool,
+    },
+    Body {
+        kind: Kind,
+        length: usize,
+        body: Vec<u8>,
+        charge: Charge,
+    },
+    Skip {
+        left: u32,
+        passed: u32,
+    },
 }
 
 impl Assembly {
@@ -70,6 +83,10 @@ impl Assembly {
     ) -> Option<Event> {
         while !input.is_empty() {
             let event = match self.under_way.as_deref().map(|message| &message.state) {
+                Some(State::Head { is_doomed: true, .. }) => {
+                    self.pass_head(now, input);
+                    None
+                }
                 None | Some(State::Head { .. }) => {
                     self.head(now, input).and_then(|head| self.begin(now, channel, share, head, input))
                 }
@@ -83,7 +100,7 @@ impl Assembly {
         None
     }
 
-    /// Passes over these bytes and every message that any of them belongs to.
+    /// Passes over these bytes and every message that any of them belongs to, to the one that they end in.
     pub fn discard(&mut self, now: Duration, mut input: &[u8]) {
         self.give_up();
         while !input.is_empty() {
@@ -92,12 +109,11 @@ impl Assembly {
             {
                 *left -= take(&mut input, *left as usize).len() as u32;
                 self.end_skip();
-            } else if let Some(head) = self.head(now, &mut input) {
-                let length = head.map_or_else(|unknown| unknown.length, |head| head.length);
-                self.start(now, State::Skip { left: length, passed: 0 });
-                self.end_skip();
+            } else {
+                self.pass_head(now, &mut input);
             }
         }
+        self.give_up();
     }
 
     /// Gives up the message that has taken too long, if it has.
@@ -106,9 +122,6 @@ impl Assembly {
             return None;
         }
         self.give_up();
-        if let Some(message) = self.under_way.as_deref_mut() {
-            message.since = now;
-        }
         Some(Violation::SlowMessage { channel: channel.number })
     }
 
@@ -116,23 +129,20 @@ impl Assembly {
     pub fn deadline(&self, channel: &Channel) -> Option<Duration> {
         let message = self.under_way.as_deref()?;
         match message.state {
-            State::Head { .. } | State::Body { .. } => Some(message.since.saturating_add(channel.deadline)),
-            State::Skip { .. } => None,
+            State::Head { is_doomed: false, .. } | State::Body { .. } => {
+                Some(message.since.saturating_add(channel.deadline))
+            }
+            State::Head { is_doomed: true, .. } | State::Skip { .. } => None,
         }
     }
 
     /// How much has arrived of a message that may still come.
     pub fn arrived_bytes(&self) -> usize {
         match self.under_way.as_deref().map(|message| &message.state) {
-            None | Some(State::Skip { .. }) => 0,
+            None | Some(State::Skip { .. } | State::Head { is_doomed: true, .. }) => 0,
             Some(State::Head { have, .. }) => *have,
             Some(State::Body { body, .. }) => HEAD_BYTES + body.len(),
         }
-    }
-
-    /// Whether a message is being passed over.
-    pub fn is_skipping(&self) -> bool {
-        matches!(self.under_way.as_deref(), Some(UnderWay { state: State::Skip { .. }, .. }))
     }
 
     /// Whether nothing is under way; it holds no memory then.
@@ -161,15 +171,25 @@ impl Assembly {
                 *input = rest;
                 return Some(Head::decode(*head));
             }
-            self.start(now, State::Head { bytes: [0; HEAD_BYTES], have: 0 });
+            self.start(now, State::Head { bytes: [0; HEAD_BYTES], have: 0, is_doomed: false });
         }
-        let Some(UnderWay { state: State::Head { bytes, have }, .. }) = self.under_way.as_deref_mut() else {
+        let Some(UnderWay { state: State::Head { bytes, have, .. }, .. }) = self.under_way.as_deref_mut()
+        else {
             return None;
         };
         let more = take(input, HEAD_BYTES - *have);
         bytes[*have..*have + more.len()].copy_from_slice(more);
         *have += more.len();
         (*have == HEAD_BYTES).then(|| Head::decode(*bytes))
+    }
+
+    /// Reads a head whose message is to be passed over, if it is all there.
+    fn pass_head(&mut self, now: Duration, input: &mut &[u8]) {
+        if let Some(head) = self.head(now, input) {
+            let left = head.map_or_else(|unknown| unknown.length, |head| head.length);
+            self.start(now, State::Skip { left, passed: 0 });
+            self.end_skip();
+        }
     }
 
     /// Judges a head, and takes its message where it is all there.
@@ -256,12 +276,15 @@ impl Assembly {
         Some(Event::Rejected(fault))
     }
 
-    /// Lets go of a body that has begun to arrive.
+    /// Lets go of what is under way: its rest is to be passed over.
     fn give_up(&mut self) {
-        if let Some(message) = self.under_way.as_deref_mut()
-            && let State::Body { length, body, .. } = &message.state
-        {
-            message.state = State::Skip { left: (*length - body.len()) as u32, passed: 0 };
+        let Some(message) = self.under_way.as_deref_mut() else { return };
+        match &mut message.state {
+            State::Head { is_doomed, .. } => *is_doomed = true,
+            State::Body { length, body, .. } => {
+                message.state = State::Skip { left: (*length - body.len()) as u32, passed: 0 };
+            }
+            State::Skip { .. } => {}
         }
     }
 

@@ -81,9 +81,7 @@ impl Channels {
             let channel = &self.rules.channels()[at];
             let assembly = &mut self.lines[at].assembly;
             if let Some(fault) = assembly.expire(now, channel) {
-                if assembly.is_skipping() {
-                    self.refund(at);
-                }
+                self.refund(at);
                 self.settle(at, out);
                 self.judge.on_fault(now, fault, out);
             }

@@ -62,6 +62,33 @@ fn more_than_the_window_is_rejected_and_the_channel_stays_in_step() {
 }
 
 #[test]
+fn a_head_that_began_beyond_the_window_upsets_no_account() {
+    for kept in 1..9 {
+        let mut scene = Scene::new();
+        let mut got = 0;
+        let message = message_bytes(Kind::Note, &[1; 900]);
+        for _ in 0..4 {
+            scene.send(URGENT, &message);
+            got += 1;
+        }
+        // The fifth is too much, and with it comes a part of the head of the sixth.
+        scene.send(URGENT, &[&message[..], &message[..kept]].concat());
+        let fault = mux::Violation::Overrun { protocol: URGENT, limit: 4_000 };
+        assert_eq!(scene.seen().last(), Some(&Seen::Rejected(fault.into())));
+        for _ in 0..got {
+            scene.taken(URGENT, cost(900));
+        }
+        scene.send(URGENT, &message[kept..]);
+        for _ in 0..2 {
+            scene.send(URGENT, &message);
+            scene.taken(URGENT, cost(900));
+        }
+        let messages = scene.seen().into_iter().filter(|seen| matches!(seen, Seen::Message(..))).count();
+        assert_eq!(messages, 2, "what began beyond the window is gone, what follows is not");
+    }
+}
+
+#[test]
 fn empty_messages_are_not_free() {
     let mut scene = Scene::patient();
     let flood = message_bytes(Kind::Note, b"").repeat(1_000);
