@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -174,6 +175,21 @@ fn nobody_there_and_no_such_host_are_told_apart() {
     ping(&format!("{key}@no-such-host.invalid:4001"), &[])
         .expect_code(5)
         .expect_stderr("no-such-host.invalid");
+}
+
+#[test]
+fn what_is_no_node_is_no_matter_of_security() {
+    let key = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+    let address = listener.local_addr().expect("an address");
+    let other = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("it dials");
+        stream.write_all(b"SSH-2.0-OpenSSH_9.6\r\n").expect("sent");
+        // Until the program has gone away.
+        let _ = stream.read_to_end(&mut Vec::new());
+    });
+    ping(&format!("{key}@{address}"), &[]).expect_code(5).expect_stderr("an Anabranch node");
+    other.join().expect("no panic");
 }
 
 #[test]

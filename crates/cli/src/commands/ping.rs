@@ -146,8 +146,34 @@ fn ms(time: Duration) -> f64 {
 /// Why there is no link, or why it ended, and what to do.
 fn failure(args: &Ping, network: &NetworkId, reason: Reason) -> Failure {
     let peer = &args.peer;
-    match reason {
-        Reason::Violation(link::Violation::Session(session::Violation::WrongKey { expected, found })) => Failure::new(
+    let failed = |what: &str| Failure::new(Kind::Network, format!("{what}: {reason}"));
+    match &reason {
+        Reason::Violation(link::Violation::Session(violation)) => untrusted(args, violation),
+        Reason::UnknownHost => {
+            Failure::new(Kind::Network, format!("the host of {} is not known", peer.address))
+                .hint("is the name right, and does this machine's look-up of names work?")
+        }
+        Reason::DialFailed(_) | Reason::DialTimeout => failed(&format!("cannot reach {}", peer.address))
+            .hint("is the address right, and does a node listen there (`run --listen`)?"),
+        Reason::Refused(Code::OtherNetwork) | Reason::ByPeer(Code::OtherNetwork) | Reason::Disagreed(_) => {
+            failed(&format!("{peer} is on another network than `{}`", network.name))
+                .hint("--network says which one to speak of; both sides need the same network file")
+        }
+        Reason::Refused(Code::OtherCipher) => failed(&format!("no link with {peer}"))
+            .hint("give both sides the same `cipher` in the table [link] of their configuration"),
+        Reason::ByPeer(Code::NotAllowed | Code::Banned) => failed(&format!("{peer} does not let us in"))
+            .hint("its operator allows keys, and bans them; --identity says which one is ours"),
+        _ => failed(&format!("no link with {peer}"))
+            .hint("is it an Anabranch node that listens there, of a version like ours?"),
+    }
+}
+
+/// Who answers is not who was asked for, or did not prove it.
+fn untrusted(args: &Ping, violation: &session::Violation) -> Failure {
+    use session::Violation;
+    let peer = &args.peer;
+    match violation {
+        Violation::WrongKey { expected, found } => Failure::new(
             Kind::Security,
             format!("another node answers at {}: it proved the key {found}, not {expected}", peer.address),
         )
@@ -155,29 +181,13 @@ fn failure(args: &Ping, network: &NetworkId, reason: Reason) -> Failure {
             "do not trust that address: ask the peer's operator, over another way, what `anabranch key show` prints \
              there",
         ),
-        Reason::Violation(link::Violation::Session(session::Violation::OwnKey)) => {
-            Failure::new(Kind::Config, format!("{peer} has our own key: it is this node"))
-                .hint("give another --identity, or ping another peer")
+        Violation::OwnKey => Failure::new(Kind::Config, format!("{peer} has our own key: it is this node"))
+            .hint("give another --identity, or ping another peer"),
+        Violation::Unproven { .. } | Violation::Unauthentic | Violation::WeakKey => {
+            Failure::new(Kind::Security, format!("who answers at {} proved no key: {violation}", peer.address))
+                .hint("somebody pretends to be a node there, or changes what it says on the way")
         }
-        Reason::Violation(_) => Failure::new(Kind::Security, format!("{peer} broke the rules of a link: {reason}"))
-            .hint("something other than a node of ours answers there, or something in between changes what it says"),
-        Reason::UnknownHost => Failure::new(Kind::Network, format!("the host of {} is not known", peer.address))
-            .hint("is the name right, and does this machine's look-up of names work?"),
-        Reason::DialFailed(_) | Reason::DialTimeout => {
-            Failure::new(Kind::Network, format!("cannot reach {}: {reason}", peer.address))
-                .hint("is the address right, and does a node listen there (`run --listen`)?")
-        }
-        Reason::Refused(Code::OtherNetwork) | Reason::ByPeer(Code::OtherNetwork) | Reason::Disagreed(_) => {
-            Failure::new(Kind::Network, format!("{peer} is on another network than `{}`: {reason}", network.name))
-                .hint("--network says which one to speak of; both sides need the same network file")
-        }
-        Reason::Refused(Code::OtherCipher) => Failure::new(Kind::Network, format!("{peer}: {reason}"))
-            .hint("give both sides the same `cipher` in the table [link] of their configuration"),
-        Reason::ByPeer(Code::NotAllowed | Code::Banned) => {
-            Failure::new(Kind::Network, format!("{peer} does not let us in: {reason}"))
-                .hint("its operator allows keys, and bans them; --identity says which one is ours")
-        }
-        reason => Failure::new(Kind::Network, format!("no link with {peer}: {reason}"))
-            .hint("is it an Anabranch node that listens there? try again later"),
+        _ => Failure::new(Kind::Network, format!("no link with {peer}: {violation}"))
+            .hint("is it an Anabranch node that listens there, of a version like ours?"),
     }
 }
