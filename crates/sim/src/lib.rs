@@ -7,6 +7,8 @@
 //!
 //! **Invariant:** no other code path than production's: the same `Node`, `ouroboros::upstream`,
 //! `ouroboros::server` and `Store`. What is simulated is the world alone: clock, links, disk, servers' chains.
+//!
+//! [`links`] is another world on the same clock: peers joined by the real links.
 
 mod check;
 mod config;
