@@ -177,7 +177,7 @@ impl World {
                     self.handle(Input::Received(piece));
                 }
             }
-            _ if step.len() % 2 == 0 => {
+            _ if step.len().is_multiple_of(2) => {
                 for (channel, bytes, charge) in std::mem::take(&mut self.untaken) {
                     drop(charge);
                     self.handle(Input::Taken { channel, bytes });
