@@ -286,8 +286,12 @@ impl Network {
             shared.handshakes.wait().await;
             shared.tasks.wait().await;
         };
-        // A socket's own deadlines end it by then.
-        let _ = tokio::time::timeout(shared.config.drain + LAST_MOMENT, all).await;
+        if tokio::time::timeout(shared.config.drain, all).await.is_err() {
+            for line in shared.pool.all_sockets() {
+                line.socket.abort(Reason::Stopping);
+            }
+            let _ = tokio::time::timeout(LAST_MOMENT, shared.tasks.wait()).await;
+        }
         shared.queue.close();
     }
 

@@ -120,6 +120,9 @@ impl Routine {
 
     /// Whether there is a reason to go on reading though the end has begun.
     fn may_ignore(&mut self) -> bool {
+        if self.socket.is_aborted() {
+            return false;
+        }
         let now = self.socket.clock().now().mono;
         if self.ending.is_none() {
             let has_words = self.socket.reason().is_some_and(|reason| reason.code().is_some());

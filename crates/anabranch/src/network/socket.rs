@@ -126,6 +126,8 @@ pub(super) struct Socket {
     /// There may be room in a queue, or nothing left in any; a pong has come; or the end has begun.
     room: Notify,
     is_ending: AtomicBool,
+    /// Nobody waits for last words any more.
+    is_aborted: AtomicBool,
     running: AtomicU8,
     owner: Mutex<Owner>,
     /// On the bearer.
@@ -173,6 +175,7 @@ impl Socket {
             taken,
             room: Notify::new(),
             is_ending: AtomicBool::new(false),
+            is_aborted: AtomicBool::new(false),
             running: AtomicU8::new(ROUTINES),
             owner: Mutex::default(),
             received_bytes: AtomicU64::new(0),
@@ -255,6 +258,19 @@ impl Socket {
     /// Begins the end: what the peer is to be told is still sent. The first reason stays.
     pub(super) fn close(self: &Arc<Self>, reason: Reason) {
         self.act(|outbound, now, out| outbound.handle(now, outbound::Input::Close(reason), out));
+    }
+
+    /// Ends at once, and says no more: for a socket whose time to close is over.
+    pub(super) fn abort(self: &Arc<Self>, reason: Reason) {
+        self.is_aborted.store(true, Ordering::Release);
+        self.close(reason);
+        self.reads.give();
+        self.writes.give();
+    }
+
+    /// Whether it is to end at once.
+    pub(super) fn is_aborted(&self) -> bool {
+        self.is_aborted.load(Ordering::Acquire)
     }
 
     /// Whether the end has begun.

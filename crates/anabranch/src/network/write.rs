@@ -78,7 +78,7 @@ impl Routine {
                     Next::Sleep(deadline) => deadline,
                     Next::End => return self.bearer.poll_shutdown(cx).map(drop),
                 }
-            } else if self.socket.is_closed() {
+            } else if self.socket.is_closed() || self.socket.is_aborted() {
                 return Poll::Ready(());
             } else {
                 self.blocked_deadline()

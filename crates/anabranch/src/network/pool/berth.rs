@@ -102,6 +102,9 @@ impl<S: Clone> Berth<S> {
             _ => {
                 let open = Open { id: self.id, number: proven.number, socket };
                 let replaced = inner.open.insert(peer, open).map(|replaced| replaced.socket);
+                if let Some(known) = inner.peers.get_mut(peer) {
+                    known.last_failure = None;
+                }
                 drop(inner);
                 self.pool.bump();
                 Ok(replaced)

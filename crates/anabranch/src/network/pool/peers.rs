@@ -133,7 +133,6 @@ impl<S: Clone> Pool<S> {
         let mut inner = self.lock();
         if let Some(known) = inner.peers.get_mut(peer).filter(|_| !token.is_cancelled()) {
             known.dialling = None;
-            known.last_failure = None;
         }
     }
 
