@@ -432,6 +432,8 @@ impl Socket {
         if self.running.fetch_sub(1, Ordering::AcqRel) > 1 {
             return;
         }
+        // Permits keep the socket; they shall not keep what it held.
+        self.inbound().let_go();
         let owner = std::mem::take(&mut *self.owner());
         if let (Some(above), Some(reason)) = (&owner.above, self.reason()) {
             above.on_closed(self, &reason);

@@ -23,7 +23,8 @@ use crate::{Mode, Protocol, Violation};
 #[derive(Debug)]
 pub(super) struct Channels {
     rules: Arc<Rules>,
-    share: Share,
+    /// Gone when the link is.
+    share: Option<Share>,
     /// What it holds for a channel is what the peer has under way there. It knows the agreed ones alone.
     demux: Demux<Arc<[Limit]>>,
     /// In the order of the rules' channels; those that were not agreed on stay as they are.
@@ -45,7 +46,7 @@ impl Channels {
         let demux = Demux::new(ours, Policy::Reject, rules.limits(agreed));
         let lines = rules.channels().iter().map(|_| Line::default()).collect();
         let judge = Judge::new(rules.config().strikes);
-        Self { rules, share, demux, lines, judge }
+        Self { rules, share: Some(share), demux, lines, judge }
     }
 
     /// Takes what a frame holds: one segment.
@@ -91,6 +92,12 @@ impl Channels {
         }
     }
 
+    /// Holds nothing any more.
+    pub(super) fn let_go(&mut self) {
+        self.lines.iter_mut().for_each(|line| line.assembly = Assembly::default());
+        self.share = None;
+    }
+
     pub(super) fn next_deadline(&self) -> Option<Duration> {
         let lines = self.lines.iter().zip(self.rules.channels());
         lines.filter_map(|(line, channel)| line.assembly.deadline(channel)).min()
@@ -126,8 +133,9 @@ impl Channels {
         self.lines[at].traffic.bytes += bytes.len() as u64;
         let mut input = bytes;
         loop {
+            let Some(share) = &self.share else { return };
             let channel = &self.rules.channels()[at];
-            match self.lines[at].assembly.next(now, channel, &self.share, &mut input) {
+            match self.lines[at].assembly.next(now, channel, share, &mut input) {
                 Some(Event::Message { kind, body, charge }) => {
                     self.on_message(now, at, kind, body, charge, out);
                 }

@@ -36,6 +36,11 @@ impl Judge {
         }
     }
 
+    /// The link has ended without its doing.
+    pub(super) fn end(&mut self) {
+        self.is_closed = true;
+    }
+
     /// Ends the link; nothing is to be done any more.
     pub(super) fn close(&mut self, reason: Reason, out: &mut Vec<Output>) {
         if !self.is_closed {

@@ -9,7 +9,7 @@ use super::channels::Channels;
 use super::rules::Rules;
 use crate::agreement::Agreed;
 use crate::budget::{Charge, MIN_FLOOR_BYTES, Share};
-use crate::frame::Deframer;
+use crate::frame::{Deframer, Limits};
 use crate::message::Kind;
 use crate::reason::Reason;
 use crate::session::Opener;
@@ -83,8 +83,8 @@ pub struct Inbound {
     heard: Duration,
     /// When the frame began that is not all there.
     frame_since: Option<Duration>,
-    /// For an unfinished frame.
-    _frame: Charge,
+    /// For an unfinished frame; gone when the link is.
+    frame: Option<Charge>,
 }
 
 impl Inbound {
@@ -103,7 +103,7 @@ impl Inbound {
         let frame = frame.expect("a link's floor has room for a frame");
         let channels = Channels::new(rules.clone(), ours, agreed, share);
         let frame_since = deframer.is_inside().then_some(now.mono);
-        Self { deframer, opener, channels, rules, heard: now.mono, frame_since, _frame: frame }
+        Self { deframer, opener, channels, rules, heard: now.mono, frame_since, frame: Some(frame) }
     }
 
     /// Takes an input and appends what is to be done. After [`Output::Closed`] nothing follows.
@@ -119,6 +119,15 @@ impl Inbound {
             Input::Tick => {}
         }
         self.expire(now, out);
+    }
+
+    /// Gives back all memory: the link has ended, whoever ended it. Nothing is handled any more, and what it counted
+    /// can still be looked at.
+    pub fn let_go(&mut self) {
+        self.channels.judge.end();
+        self.channels.let_go();
+        self.deframer = Deframer::new(Limits::TRANSPORT);
+        (self.frame, self.frame_since) = (None, None);
     }
 
     /// When to call [`Self::handle`] again with nothing but the time.
@@ -170,7 +179,8 @@ impl Inbound {
             );
             self.channels.check_invariants();
         }
-        assert!(self.deframer.held_bytes() as u64 <= self._frame.bytes());
+        let frame = self.frame.as_ref().map_or(0, Charge::bytes);
+        assert!(self.deframer.held_bytes() as u64 <= frame, "an unfinished frame is not accounted for");
     }
 
     fn on_received(&mut self, now: Duration, mut bytes: &mut [u8], out: &mut Vec<Output>) {

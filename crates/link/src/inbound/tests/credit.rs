@@ -146,6 +146,23 @@ fn what_is_delivered_counts_until_it_is_dropped_be_the_link_long_gone() {
 }
 
 #[test]
+fn a_link_that_ended_gives_its_memory_back_though_somebody_still_looks_at_it() {
+    let mut scene = Scene::new();
+    scene.send(BULK, &message_bytes(Kind::Note, &[0; 60_000])[..12_000]);
+    let mut wire = scene.sealed(&segment(URGENT, Mode::Initiator, &[0; 500]));
+    wire.pop();
+    scene.feed(wire);
+    assert!(!scene.inbound.is_idle());
+    scene.inbound.let_go();
+    assert!(scene.inbound.is_idle() && scene.inbound.is_closed());
+    assert_eq!(scene.budget.used_bytes(), 0);
+    scene.send(URGENT, &message_bytes(Kind::Note, b"too late"));
+    scene.pass(Duration::from_secs(600));
+    assert_eq!(scene.seen(), []);
+    assert_eq!(scene.inbound.traffic().map(|(_, traffic)| traffic.bytes).sum::<u64>(), 12_000);
+}
+
+#[test]
 fn nothing_is_allocated_on_the_word_of_a_head() {
     let mut scene = Scene::new();
     let used = scene.budget.used_bytes();
