@@ -22,6 +22,8 @@ mod fanout;
 mod handshakes;
 mod headers;
 mod import;
+mod lanes;
+mod link;
 mod log;
 mod tip;
 
@@ -56,6 +58,19 @@ enum Command {
     Headers(headers::Args),
     /// Handshakes of links, dialling and accepting on one core; what a session weighs.
     Handshakes(handshakes::Args),
+    /// One encrypted link, 64 KB messages.
+    Link(link::Args),
+    /// Urgent messages while blocks stream.
+    Lanes(lanes::Args),
+    /// One end of `lanes` (started by the benchmarks).
+    #[command(hide = true)]
+    LanesEnd(lanes::EndArgs),
+    /// The line of `lanes` (started by the benchmarks).
+    #[command(hide = true)]
+    LanesRelay(lanes::RelayArgs),
+    /// One end of a link (started by the benchmarks).
+    #[command(hide = true)]
+    LinkEnd(link::EndArgs),
     /// A server under test (started by the benchmarks).
     #[command(hide = true)]
     Serve(Serve),
@@ -101,6 +116,11 @@ fn main() -> anyhow::Result<()> {
         Command::Log(args) => log::run(args)?,
         Command::Headers(args) => headers::run(args)?,
         Command::Handshakes(args) => handshakes::run(args)?,
+        Command::Link(args) => link::run(args)?,
+        Command::Lanes(args) => lanes::run(args)?,
+        Command::LanesEnd(args) => return lanes::run_end(args),
+        Command::LanesRelay(args) => return lanes::run_relay(args),
+        Command::LinkEnd(args) => return link::run_end(args),
         Command::Serve(serve) => return start(serve),
         Command::Load(args) => return load::run(args),
     };

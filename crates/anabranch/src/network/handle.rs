@@ -22,6 +22,7 @@ use super::clock::Clock;
 use super::config::Config;
 use super::error::{Error, PeerError, RequestError, SendError};
 use super::gate::Gate;
+use super::heap;
 use super::line::Line;
 use super::listen::{self, Listener};
 use super::pool::Pool;
@@ -58,6 +59,7 @@ impl Network {
         mut rng: ChaCha20Rng,
     ) -> Result<(Self, Sink), Error> {
         config.validate()?;
+        heap::keep_freed();
         let config = Arc::new(config);
         let clock = Clock::start();
         let mut seed = [0; 32];

@@ -18,6 +18,7 @@ mod fair;
 mod figures;
 mod gate;
 mod handle;
+mod heap;
 mod known;
 mod line;
 mod listen;
