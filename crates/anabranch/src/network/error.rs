@@ -6,7 +6,7 @@ use link::outbound::Why;
 use link::{PeerId, channel};
 
 use super::config::Invalid;
-use super::known::TooMany;
+use super::pool::TooMany;
 
 /// Why a network does not start.
 #[derive(Debug, thiserror::Error)]

@@ -21,11 +21,10 @@ use super::address::{Address, PeerAddress};
 use super::clock::Clock;
 use super::config::Config;
 use super::error::{Error, PeerError, RequestError, SendError};
-use super::gate::Gate;
 use super::heap;
 use super::line::Line;
 use super::listen::{self, Listener};
-use super::pool::Pool;
+use super::pool::{Gate, Pool};
 use super::requests;
 use super::shared::{Counters, Shared};
 use super::sink::{Queue, Reply, Sink};
@@ -222,11 +221,7 @@ impl Network {
 
     /// The connections that are over, and how many ended for which reason.
     pub fn departed(&self) -> DepartedPeers {
-        self.shared().pool.past(|past, refused, now| DepartedPeers {
-            recent: past.listed(now),
-            counts: past.counts(),
-            refused: *refused,
-        })
+        self.shared().pool.departed()
     }
 
     /// The peers that this node was told of.

@@ -8,12 +8,12 @@ use link::PeerId;
 use link::reason::Reason;
 use link::state::Event;
 
+use super::departed::Gone;
+use super::known::Unwelcome;
+use super::tie::{self, Held};
 use super::{Inner, Open, Pool, Proven};
 use crate::network::address::Remote;
-use crate::network::departed::Gone;
-use crate::network::known::Unwelcome;
 use crate::network::status::Direction;
-use crate::network::tie::{self, Held};
 
 /// A place in the pool. Dropping it gives the place back.
 pub(in crate::network) struct Berth<S: Clone> {

@@ -9,9 +9,15 @@
 //! **Invariant:** no socket is touched and no hook called while the lock is held.
 
 mod berth;
+mod departed;
+mod gate;
+mod known;
 mod peers;
+mod seats;
 #[cfg(test)]
 mod tests;
+mod tie;
+mod tries;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -27,15 +33,18 @@ use tokio::sync::watch;
 use super::address::Remote;
 use super::clock::Clock;
 use super::config::Config;
-use super::departed::Past;
-use super::gate::Gate;
-use super::known::Peers;
-use super::seats::{Full, Seat, Seats};
-use super::status::Direction;
-use super::tries::{Recent, TooMany};
+use super::status::{DepartedPeers, Direction};
+
+use departed::Past;
+use known::Peers;
+use seats::{Seat, Seats};
+use tries::Recent;
 
 pub(super) use berth::Berth;
+pub use gate::{Gate, Lists, Open as Everybody};
+pub use known::TooMany;
 pub(super) use peers::Next;
+pub use seats::Full;
 
 /// All connections; `S` is what a connection is once it is open.
 pub(super) struct Pool<S> {
@@ -121,7 +130,7 @@ pub(super) enum NoPlace {
     #[error(transparent)]
     Full(#[from] Full),
     #[error(transparent)]
-    Tries(#[from] TooMany),
+    Tries(#[from] tries::TooMany),
     #[error("the network stops")]
     Stopping,
 }
@@ -232,11 +241,11 @@ impl<S: Clone> Pool<S> {
         self.lock().entries.values().map(|entry| look(entry, now)).collect()
     }
 
-    /// Looks at those that are over, and at those that got no place.
-    pub(super) fn past<T>(&self, look: impl FnOnce(&Past, &Refused, Duration) -> T) -> T {
+    /// Those that are over, and those that got no place.
+    pub(super) fn departed(&self) -> DepartedPeers {
         let now = self.clock.now().mono;
         let inner = self.lock();
-        look(&inner.past, &inner.refused, now)
+        DepartedPeers { recent: inner.past.listed(now), counts: inner.past.counts(), refused: inner.refused }
     }
 
     /// Changes whenever somebody came or went, or was refused.

@@ -7,10 +7,10 @@ use link::reason::Reason;
 
 use tokio_util::sync::CancellationToken;
 
+use super::known::{Known, TooMany};
 use super::{Inner, Pool};
 use crate::network::address::Address;
 use crate::network::config::Config;
-use crate::network::known::{Known, TooMany};
 use crate::network::status::KnownPeer;
 
 /// What the task that dials a peer does next.

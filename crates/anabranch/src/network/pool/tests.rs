@@ -5,7 +5,6 @@ use rand::SeedableRng;
 
 use super::*;
 use crate::network::address::Address;
-use crate::network::gate::{Lists, Open as Everybody};
 
 const US: PeerId = PeerId([5; 32]);
 const SMALL: PeerId = PeerId([1; 32]);
@@ -45,7 +44,7 @@ fn accepted(pool: &Sockets, peer: PeerId, name: &'static str) -> Berth<&'static 
 }
 
 fn reasons(pool: &Sockets) -> Vec<&'static str> {
-    pool.past(|past, _, now| past.listed(now)).iter().map(|gone| gone.reason).collect()
+    pool.departed().recent.iter().map(|gone| gone.reason).collect()
 }
 
 #[tokio::test(start_paused = true)]
@@ -63,7 +62,7 @@ async fn a_place_is_counted_before_the_handshake_and_released_on_drop() {
     assert_eq!(pool.counts(), (1, 0));
     drop(one);
     assert_eq!((pool.counts(), pool.open_with(SMALL)), ((0, 0), None));
-    assert_eq!(pool.past(|_, refused, _| refused.full), 1);
+    assert_eq!(pool.departed().refused.full, 1);
 }
 
 #[tokio::test(start_paused = true)]

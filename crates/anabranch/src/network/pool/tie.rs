@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use link::PeerId;
 
-use super::status::Direction;
+use crate::network::status::Direction;
 
 /// A connection with the peer whose key is proven.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

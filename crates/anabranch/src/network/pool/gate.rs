@@ -2,8 +2,8 @@
 
 use link::PeerId;
 
-use super::address::Remote;
-use super::status::Direction;
+use crate::network::address::Remote;
+use crate::network::status::Direction;
 
 /// Allows or refuses a key. It is asked under a lock and must answer at once.
 pub trait Gate: Send + Sync + 'static {

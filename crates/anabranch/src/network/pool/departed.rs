@@ -10,8 +10,8 @@ use link::PeerId;
 use link::reason::Reason;
 use link::state::State;
 
-use super::address::Remote;
-use super::status::{Departed, Direction};
+use crate::network::address::Remote;
+use crate::network::status::{Departed, Direction};
 
 /// How many of each kind are remembered.
 const MAX_REMEMBERED: usize = 128;

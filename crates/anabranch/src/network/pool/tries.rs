@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
-use super::config::Tries;
 use super::seats::network_of;
+use crate::network::config::Tries;
 
 /// Addresses, and prefixes, that are remembered: 1 MB at most. A guess.
 const MAX_REMEMBERED: usize = 16_384;
@@ -21,7 +21,7 @@ const SWEEP: Duration = Duration::from_secs(1);
 
 /// Too many tries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum TooMany {
+pub(in crate::network) enum TooMany {
     /// From one address.
     #[error("too many tries from this address")]
     Address,

@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
 
-use super::config::Caps;
-use super::status::Direction;
+use crate::network::config::Caps;
+use crate::network::status::Direction;
 
 /// Which kind of place somebody has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,8 +10,8 @@ use rand::RngExt;
 use rand_chacha::ChaCha20Rng;
 use tokio_util::sync::CancellationToken;
 
-use super::address::Address;
-use super::config::Dial;
+use crate::network::address::Address;
+use crate::network::config::Dial;
 
 /// Peers that may be known, banned or cooled off, each. Operators add the first two; the last are those that
 /// proved a key and broke rules with it, and keys cost nothing, so there the oldest makes room. A guess.
