@@ -1,0 +1,10 @@
+//! Everything between peers, as machines without IO.
+//!
+//! [`sync`] keeps nodes in step: headers over every connection, finality after them, bodies along one tree per
+//! producer. Its machines are handed decoded messages and a view of the fork tree, and hand back what is to be sent,
+//! inserted, asked for or committed.
+//!
+//! It never validates a transaction, opens a database, a socket or a clock.
+
+pub(crate) mod cbor;
+pub mod sync;

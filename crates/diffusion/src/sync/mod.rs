@@ -1,0 +1,27 @@
+//! Header sync, finality and bodies between two nodes and many (spec/block-sync.md).
+//!
+//! One [`State`] per connection runs over headers: it knows what the peer has, sends the next headers of our best
+//! chain, takes the peer's, and tells finality. It sees the node's headers through the narrow [`Chain`], so that the
+//! node (a [`chain::Tree`] with the log below it: [`Forks`]) and the exhaustive search run the very same transitions.
+//! [`bodies`] decides who is asked for which body, one tree per producer.
+//!
+//! It deliberately does not check a header, a certificate or a body, keep them, or decide what is best or irreversible.
+//!
+//! **Invariants** (the spec's): P1 a header that a correct node sends is never rejected by another; P2 and P3 at rest
+//! connected nodes agree on what is irreversible and on the head; P4 finality is never applied before its header;
+//! P5 no false conflict; P6 the sent cursor is on the best chain.
+
+pub mod bodies;
+mod chain_view;
+mod message;
+mod state;
+mod trunk;
+mod violation;
+
+pub use chain_view::{Chain, Next, Place, rank};
+pub use message::{Fin, Hello, MAX_CERTIFICATE_BYTES, MAX_HEADER_BYTES, MAX_LOCATOR, Message};
+pub use state::{Config, Input, Output, Phase, State, Status, Why};
+pub use trunk::{Forks, Loaded, Settled, Trunk};
+pub use violation::{Consequence, Violation};
+
+pub use crate::cbor::Error as DecodeError;
