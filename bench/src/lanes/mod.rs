@@ -28,6 +28,9 @@ pub(crate) struct Args {
     /// How many urgent messages are sent in each round, idle and busy.
     #[arg(long, default_value_t = 200)]
     messages: usize,
+    /// How many of them `one_lane` sends: each waits for whole blocks there.
+    #[arg(long, default_value_t = 20)]
+    waiting_messages: usize,
     /// How many rounds; in each, all variants run one after the other.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
@@ -79,12 +82,16 @@ impl Above {
             relay = Some(process);
         }
         let mut sender = Process::start(&end::sender(port, lane))?;
+        let messages = match lane {
+            Lane::Consensus => args.messages,
+            Lane::Bodies => args.waiting_messages,
+        };
         let mut send = |what: &str| {
-            sender.write(&format!("{what} {}", args.messages))?;
+            sender.write(&format!("{what} {messages}"))?;
             sender.read::<Sent>()?;
-            receiver.write(&format!("take {}", args.messages))?;
+            receiver.write(&format!("take {messages}"))?;
             let Delays { ms, blocks } = receiver.read()?;
-            ensure!(ms.len() == args.messages, "{} of {} messages came", ms.len(), args.messages);
+            ensure!(ms.len() == messages, "{} of {messages} messages came", ms.len());
             anyhow::Ok((ms, blocks))
         };
         let (idle, _) = send("idle")?;

@@ -10,6 +10,7 @@
 use std::cell::Cell;
 use std::future::Future;
 use std::io;
+use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -24,8 +25,15 @@ use super::bearer::Reader;
 use super::buffers;
 use super::socket::{Above, Delivery, Socket};
 
-/// Reads in one turn; then others have theirs.
+/// Reads in one turn, if each brings less than it could; then others have theirs.
 const ROUNDS: usize = 8;
+
+/// A peer that sends so many messages in one read, small ones therefore, has less read at once: a turn should take
+/// well below a millisecond, whatever is in it. A guess.
+const MANY_OUTPUTS: usize = 1_024;
+
+/// How much that is: `spec/link.md` has it as the read unit, one frame.
+const SMALL_READ_BYTES: NonZeroU32 = NonZeroU32::new(12_312).expect("not zero");
 
 /// How much is read without being looked at while the peer is told why. A guess: some kernel buffers' worth; a peer
 /// that goes on for longer does not listen.
@@ -47,6 +55,8 @@ pub(super) struct Routine {
     alarm: Alarm,
     /// What was read together with the end of the handshake.
     early: Vec<u8>,
+    /// How much the next read brings at most.
+    read_bytes: NonZeroU32,
     ending: Option<Ignoring>,
     has_left: bool,
 }
@@ -59,8 +69,8 @@ struct Ignoring {
 
 impl Routine {
     pub(super) fn new(socket: Arc<Socket>, above: Arc<dyn Above>, bearer: Reader, early: Vec<u8>) -> Self {
-        let alarm = Alarm::new(*socket.clock());
-        Self { socket, above, bearer, alarm, early, ending: None, has_left: false }
+        let (alarm, read_bytes) = (Alarm::new(*socket.clock()), socket.config().read_bytes);
+        Self { socket, above, bearer, alarm, early, read_bytes, ending: None, has_left: false }
     }
 
     /// Does what can be done; ready when the routine has ended.
@@ -79,6 +89,8 @@ impl Routine {
                     self.socket.close(Reason::Eof);
                     return Poll::Ready(());
                 }
+                // There is more, and others have their turn first.
+                Poll::Ready(Ok(bytes)) if bytes == self.read_bytes.get() as usize => break,
                 Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(error)) => {
                     self.socket.close(Reason::ReadFailed(error.kind()));
@@ -98,7 +110,7 @@ impl Routine {
     }
 
     fn read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        buffers::with_read(self.socket.config().read_bytes, |scratch| {
+        buffers::with_read(self.read_bytes, |scratch| {
             let read = self.bearer.poll_read(cx, scratch);
             if let Poll::Ready(Ok(bytes)) = read {
                 self.socket.received_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
@@ -145,9 +157,12 @@ impl Routine {
         let mut outputs = OUTPUTS.take();
         let now = self.socket.clock().now();
         self.socket.inbound().handle(now, input, &mut outputs);
+        let most = self.socket.config().read_bytes;
+        self.read_bytes = if outputs.len() > MANY_OUTPUTS { most.min(SMALL_READ_BYTES) } else { most };
         for output in outputs.drain(..) {
             self.on_output(output);
         }
+        outputs.shrink_to(MANY_OUTPUTS);
         OUTPUTS.set(outputs);
     }
 
