@@ -21,6 +21,7 @@ mod connects;
 mod fanout;
 mod handshakes;
 mod headers;
+mod idle;
 mod import;
 mod lanes;
 mod link;
@@ -62,6 +63,12 @@ enum Command {
     Link(link::Args),
     /// Urgent messages while blocks stream.
     Lanes(lanes::Args),
+    /// What open links weigh while nothing happens on them.
+    #[command(name = "idle_links")]
+    IdleLinks(idle::Args),
+    /// One end of the links of `idle_links` (started by the benchmarks).
+    #[command(name = "idle_links_end", hide = true)]
+    IdleLinksEnd(idle::EndArgs),
     /// One end of `lanes` (started by the benchmarks).
     #[command(hide = true)]
     LanesEnd(lanes::EndArgs),
@@ -118,6 +125,8 @@ fn main() -> anyhow::Result<()> {
         Command::Handshakes(args) => handshakes::run(args)?,
         Command::Link(args) => link::run(args)?,
         Command::Lanes(args) => lanes::run(args)?,
+        Command::IdleLinks(args) => idle::run(args)?,
+        Command::IdleLinksEnd(args) => return idle::run_end(args),
         Command::LanesEnd(args) => return lanes::run_end(args),
         Command::LanesRelay(args) => return lanes::run_relay(args),
         Command::LinkEnd(args) => return link::run_end(args),

@@ -6,7 +6,7 @@
 //! keys over blocking sockets).
 
 mod end;
-mod noise;
+pub(crate) mod noise;
 pub(crate) mod ours;
 mod plain;
 mod tls;

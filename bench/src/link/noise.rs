@@ -60,7 +60,8 @@ pub(super) fn receive() -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn shake(stream: &mut TcpStream, dialled: bool) -> anyhow::Result<TransportState> {
+/// Shakes hands.
+pub(crate) async fn shake(stream: &mut TcpStream, dialled: bool) -> anyhow::Result<TransportState> {
     let builder = Builder::new(PATTERN.parse()?);
     let key = builder.generate_keypair()?.private;
     let builder = builder.local_private_key(&key)?;
@@ -79,12 +80,14 @@ async fn shake(stream: &mut TcpStream, dialled: bool) -> anyhow::Result<Transpor
     Ok(noise.into_transport_mode()?)
 }
 
-async fn write(stream: &mut TcpStream, message: &[u8]) -> anyhow::Result<()> {
+/// Writes one Noise message.
+pub(crate) async fn write(stream: &mut TcpStream, message: &[u8]) -> anyhow::Result<()> {
     stream.write_all(&(message.len() as u16).to_be_bytes()).await?;
     Ok(stream.write_all(message).await?)
 }
 
-async fn read(stream: &mut TcpStream, message: &mut [u8]) -> anyhow::Result<usize> {
+/// Reads one; how long it is.
+pub(crate) async fn read(stream: &mut TcpStream, message: &mut [u8]) -> anyhow::Result<usize> {
     let length = usize::from(stream.read_u16().await?);
     stream.read_exact(&mut message[..length]).await?;
     Ok(length)
