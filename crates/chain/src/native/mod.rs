@@ -18,13 +18,19 @@
 //!           [height, state root] / null, extension]
 //! ```
 //!
-//! It deliberately knows no transaction's meaning, no rotation of producers and no certificates: rounds and
-//! the extension leave room for them. Which of two headers ends the better chain: (term, height, id).
+//! The producer of a header is the one whose turn its height and round are ([`Validators::proposer`]). A block is
+//! irreversible with a [`Certificate`] of the validators in force at its height.
+//!
+//! It deliberately knows no transaction's meaning, and nothing of how validators come to agree. Which of two
+//! headers ends the better chain: (term, height, id).
 
+pub mod ballot;
+pub mod certificate;
 pub mod merkle;
 
 mod block;
 mod build;
+mod faults;
 mod header;
 mod params;
 mod state;
@@ -33,12 +39,15 @@ mod validators;
 #[cfg(test)]
 mod tests;
 
+pub use ballot::is_signed;
 pub use block::{check_body, decode_block, transaction_id, transactions};
 pub use build::{Builder, Full, Key, max_transaction_bytes};
+pub use certificate::{Certificate, MAX_CERTIFICATE_BYTES};
+pub use faults::Faults;
 pub use header::{Change, Fields, Produced, StateRoot, decode_fields, decode_header};
 pub use params::{Invalid, Params};
 pub use state::{Checks, Reason, State, prefer};
-pub use validators::{MAX_VALIDATORS, Validator, Validators};
+pub use validators::{MAX_VALIDATORS, MAX_WEIGHT, Validator, Validators};
 
 /// The era number of native headers and blocks: far above Cardano's, so that neither is taken for the other.
 pub const NATIVE_ERA: u64 = 100;

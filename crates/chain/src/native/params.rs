@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{MAX_BODY_BYTES, Validator, Validators};
+use super::{Faults, MAX_BODY_BYTES, Validator, Validators};
 use crate::codec::encode;
 use crate::{Hash, Slot};
 
@@ -29,6 +29,9 @@ pub struct Params {
     /// With this many blocks on top, a block is deep enough for those who follow without voting. One on a
     /// chain of one producer, which never rolls back.
     pub security: NonZeroU64,
+    /// What its validators may do wrong without harm.
+    #[serde(default)]
+    pub faults: Faults,
     /// The validators of the first blocks.
     pub validators: Vec<Validator>,
 }
@@ -63,6 +66,7 @@ impl Params {
             start_unix_ms,
             max_body_bytes: mebibyte,
             security: NonZeroU64::MIN,
+            faults: Faults::default(),
             validators,
         }
     }
@@ -81,11 +85,16 @@ impl Params {
         Ok(())
     }
 
-    /// The chain's id: every header names it.
+    /// The chain's id: every header names it. The fault model is an item of its own only where it is not the
+    /// usual one.
     pub fn chain(&self) -> Hash {
         let mut bytes = Vec::new();
         encode(&mut bytes, |out| {
-            out.array(7)?.str(&self.name)?.u32(self.magic)?.u32(self.slot_length_ms.get())?;
+            match self.faults {
+                Faults::Byzantine => out.array(7)?,
+                Faults::Crash => out.array(8)?.str(self.faults.name())?,
+            };
+            out.str(&self.name)?.u32(self.magic)?.u32(self.slot_length_ms.get())?;
             out.u64(self.start_unix_ms)?.u64(self.max_body_bytes.get())?.u64(self.security.get())?.ok()
         });
         if let Some(validators) = self.validator_set() {

@@ -4,8 +4,8 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ed25519_dalek::{Signature, VerifyingKey};
 
+use super::ballot::is_signed;
 use super::header::{change, decode_fields, unwrap};
 use super::{Change, Fields, Params, Produced, VERSION, Validators};
 use crate::codec::{DecodeError, Reader, encode};
@@ -58,6 +58,14 @@ pub enum Reason {
     /// The producer is no validator.
     #[error("the producer is not among the validators in force")]
     Producer,
+    /// The producer is a validator, but not the one whose turn it is.
+    #[error("round {round} of height {height} is not its producer's turn")]
+    Turn {
+        /// The header's height.
+        height: Height,
+        /// The header's round.
+        round: u64,
+    },
     /// The header names other validators than are in force.
     #[error("the header names other validators than are in force")]
     Validators,
@@ -147,8 +155,10 @@ impl Checks {
     /// Verifies the producer's signature.
     pub fn run(&self) -> Result<(), Reason> {
         let Produced { fields, body, signature } = read_wire(&self.wire)?;
-        let key = VerifyingKey::from_bytes(&fields.producer).map_err(|_| Reason::Signature)?;
-        key.verify_strict(&body, &Signature::from_bytes(&signature)).map_err(|_| Reason::Signature)
+        match is_signed(&body, &fields.producer, &signature) {
+            true => Ok(()),
+            false => Err(Reason::Signature),
+        }
     }
 }
 
@@ -182,6 +192,9 @@ impl State {
         }
         if !validators.contains(&fields.producer) {
             return Err(Reason::Producer);
+        }
+        if validators.proposer(fields.height, fields.round).key != fields.producer {
+            return Err(Reason::Turn { height: fields.height, round: fields.round });
         }
         let pending = check_change(waiting, &fields)?;
         let state_height = check_state_root(self.state_height, &fields)?;

@@ -237,7 +237,7 @@ fn cut_short_or_followed_by_anything_is_refused() {
 #[test]
 fn the_largest_header_fits_its_bound() {
     let members = (0..MAX_VALIDATORS as u8)
-        .map(|n| Validator { key: [n; 32], weight: NonZeroU64::new(u64::MAX / 128).expect("not zero") });
+        .map(|n| Validator { key: [n; 32], weight: NonZeroU64::new(MAX_WEIGHT / 128).expect("not zero") });
     let validators = Validators::new(members).expect("they add up");
     let change = Change { height: Height(u64::MAX), validators };
     let block = start(&format().genesis(), u64::MAX)
@@ -272,11 +272,12 @@ fn every_parameter_makes_another_chain() {
         Params { start_unix_ms: 1_001, ..params() },
         Params { security: NonZeroU64::MAX, ..params() },
         Params::solo("test", 7, 1_000, key(2).public()),
+        Params { faults: Faults::Crash, ..params() },
     ]
     .iter()
     .map(Params::chain)
     .collect();
-    assert_eq!(ids.len(), 6);
+    assert_eq!(ids.len(), 7);
 }
 
 #[test]
@@ -287,6 +288,68 @@ fn slots_and_times_agree() {
         let begins = params.slot_start(Slot(slot));
         assert_eq!(params.slot_at(begins), Slot(slot));
         assert_eq!(params.slot_at(begins + params.slot_length()), Slot(slot + 1));
+    }
+}
+
+fn set(weights: &[u64]) -> Validators {
+    let members = weights.iter().enumerate().map(|(n, weight)| Validator {
+        key: [n as u8; 32],
+        weight: NonZeroU64::new(*weight).expect("not zero"),
+    });
+    Validators::new(members).expect("a set")
+}
+
+#[test]
+fn a_block_of_a_validator_whose_turn_it_is_not_is_refused() {
+    let weight = NonZeroU64::MIN;
+    let validators = [1, 2, 3].map(|n| Validator { key: key(n).public(), weight }).to_vec();
+    let params = Params { validators, ..params() };
+    let format = Format::Native(Arc::new(params.clone()));
+    let genesis = format.genesis();
+    let set = params.validator_set().expect("valid");
+    for round in 0..6 {
+        let turn = set.proposer(Height(0), round).key;
+        for n in 1..=3 {
+            let block = Builder::start(&params, &Tip::default(), native(&genesis), Slot(0)).round(0, round);
+            let judged = format.next(&genesis, &block.finish(&key(n)).header).map(|_| ());
+            let refused = format::Reason::Native(Reason::Turn { height: Height(0), round });
+            let expected = if key(n).public() == turn { Ok(()) } else { Err(refused) };
+            assert_eq!(judged, expected);
+        }
+    }
+}
+
+#[test]
+fn turns_come_as_often_as_they_weigh() {
+    for weights in [&[1, 1, 1, 1][..], &[3, 2, 1], &[1], &[10, 1, 1, 1], &[5, 5]] {
+        let set = set(weights);
+        let mut turns = vec![0; weights.len()];
+        for height in 0..set.weight() {
+            turns[usize::from(set.proposer(Height(height), 0).key[0])] += 1;
+        }
+        assert_eq!(turns, weights);
+    }
+}
+
+#[test]
+fn each_validator_has_a_round_of_each_height() {
+    let set = set(&[100, 1, 7, 1]);
+    for height in [0, 1, 99, u64::MAX] {
+        for start in [0, 5, u64::MAX - 4] {
+            let keys = (start..start + 4).map(|round| set.proposer(Height(height), round).key);
+            let keys: std::collections::BTreeSet<_> = keys.collect();
+            assert_eq!(keys.len(), 4);
+        }
+    }
+}
+
+#[test]
+fn equal_weights_take_turns() {
+    let set = set(&[1; 7]);
+    for height in 0..20 {
+        let keys = (height..height + 7).map(|height| set.proposer(Height(height), 0).key);
+        let keys: std::collections::BTreeSet<_> = keys.collect();
+        assert_eq!(keys.len(), 7);
     }
 }
 
