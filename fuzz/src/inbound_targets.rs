@@ -75,7 +75,7 @@ fn assembled(stream: &[u8], cut: usize, channel: &Channel, budget: &Budget) -> V
             }
         }
         assert!(piece.is_empty(), "bytes are left over");
-        assembly.check_invariants();
+        assembly.check_invariants(channel);
         assert!(budget.used_bytes() <= budget.total_bytes());
     }
     drop((charges, assembly, share));

@@ -20,8 +20,12 @@ use crate::frame::Limits;
 /// others have taken all the rest. A guess.
 pub const FLOOR_BYTES: u32 = 64 << 10;
 
-/// The least that can be set aside for a link: an unfinished frame must fit.
-pub const MIN_FLOOR_BYTES: u32 = Limits::TRANSPORT.max as u32;
+/// What a link's control messages take without asking: they are few and small, and one that is passed over for want of
+/// memory would take its credit with it for ever. A guess, far above the longest that we send.
+pub const CONTROL_BYTES: u32 = 1 << 10;
+
+/// The least that can be set aside for a link: an unfinished frame and a control message must fit.
+pub const MIN_FLOOR_BYTES: u32 = Limits::TRANSPORT.max as u32 + CONTROL_BYTES;
 
 /// How many times what a link has of the pool must be left in it. A guess: with the default channels and budget a link
 /// alone can fill all of its windows, and four that hoard leave a fifth.

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::budget::{Charge, Share};
+use crate::budget::{CONTROL_BYTES, Charge, Share};
 use crate::channel::{Channel, Lane, OVERHEAD_BYTES};
 use crate::message::{HEAD_BYTES, Head, Kind, Unknown};
 use crate::{Protocol, Violation};
@@ -151,7 +151,7 @@ impl Assembly {
     }
 
     /// Panics when it is not as it must be: for tests and simulators.
-    pub fn check_invariants(&self) {
+    pub fn check_invariants(&self, channel: &Channel) {
         match self.under_way.as_deref().map(|message| &message.state) {
             None => {}
             Some(State::Head { have, .. }) => assert!((1..HEAD_BYTES).contains(have)),
@@ -159,7 +159,7 @@ impl Assembly {
             Some(State::Body { length, body, charge, .. }) => {
                 assert!(body.len() < *length, "a whole message was not given out");
                 assert!(body.capacity() <= (2 * (HEAD_BYTES + body.len())).min(*length), "more than came ×2");
-                assert_eq!(charge.bytes(), held(body.capacity()));
+                assert_eq!(charge.bytes(), held(channel, body.capacity()));
             }
         }
     }
@@ -216,7 +216,7 @@ impl Assembly {
         let since = self.under_way.take().map_or(now, |message| message.since);
         let length_bytes = length as usize;
         let capacity = grown(input.len(), length_bytes);
-        let Some(charge) = share.charge(held(capacity), spare(channel, share)) else {
+        let Some(charge) = share.charge(held(channel, capacity), spare(channel, share)) else {
             return self.reject(now, length, over_budget(channel_number, length));
         };
         if input.len() >= length_bytes {
@@ -237,7 +237,8 @@ impl Assembly {
         let needed = body.len() + more.len();
         if needed > body.capacity() {
             let capacity = grown(needed, *length);
-            if !charge.grow((capacity - body.capacity()) as u64, spare(channel, share)) {
+            let bytes = held(channel, capacity) - held(channel, body.capacity());
+            if !charge.grow(bytes, spare(channel, share)) {
                 let (length, left) = (*length as u32, (*length - needed) as u32);
                 message.state = State::Skip { left, passed: 0 };
                 self.end_skip();
@@ -305,9 +306,11 @@ fn grown(have: usize, length: usize) -> usize {
     (2 * (HEAD_BYTES + have)).min(length)
 }
 
-/// What a message holds whose buffer has this capacity.
-fn held(capacity: usize) -> u64 {
-    capacity as u64 + u64::from(OVERHEAD_BYTES)
+/// What a message holds whose buffer has this capacity. The link has set something aside for control: there is never
+/// more than one such message, since each is dealt with at once.
+fn held(channel: &Channel, capacity: usize) -> u64 {
+    let bytes = capacity as u64 + u64::from(OVERHEAD_BYTES);
+    if channel.lane == Lane::Control { bytes.saturating_sub(CONTROL_BYTES.into()) } else { bytes }
 }
 
 /// How much of the link's floor is not for this channel: bulk leaves half of it to what is urgent. A guess.

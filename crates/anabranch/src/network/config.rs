@@ -93,9 +93,10 @@ pub enum Invalid {
     /// The first pause is zero, or longer than the longest.
     #[error("the first pause between dials must be above zero and at most the longest")]
     Pauses,
-    /// A floor into which not even an unfinished frame fits.
+    /// A floor into which not even an unfinished frame and a control message fit.
     #[error(
-        "each connection needs at least {least} bytes of its own, for an unfinished frame; {floor} are set"
+        "each connection needs at least {least} bytes of its own, for an unfinished frame and a control message; \
+         {floor} are set"
     )]
     Floor {
         /// What each has at least.
@@ -226,7 +227,7 @@ mod tests {
         let mut config = Config::new([0; 32]);
         config.floor_bytes = NonZeroU32::new(1 << 20).unwrap();
         assert!(matches!(config.validate(), Err(Invalid::Budget { .. })));
-        config.floor_bytes = NonZeroU32::new(12_311).unwrap();
-        assert_eq!(config.validate(), Err(Invalid::Floor { floor: 12_311, least: 12_312 }));
+        config.floor_bytes = NonZeroU32::new(13_335).unwrap();
+        assert_eq!(config.validate(), Err(Invalid::Floor { floor: 13_335, least: 13_336 }));
     }
 }

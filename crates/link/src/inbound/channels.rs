@@ -114,7 +114,7 @@ impl Channels {
 
     pub(super) fn check_invariants(&self) {
         for (line, channel) in self.lines.iter().zip(self.rules.channels()) {
-            line.assembly.check_invariants();
+            line.assembly.check_invariants(channel);
             let held = u64::from(self.demux.held(channel.number));
             let known = u64::from(line.untaken_bytes) + line.assembly.arrived_bytes() as u64;
             let number = channel.number;

@@ -83,7 +83,7 @@ pub struct Inbound {
     heard: Duration,
     /// When the frame began that is not all there.
     frame_since: Option<Duration>,
-    /// For an unfinished frame; gone when the link is.
+    /// For an unfinished frame and a small control message; gone when the link is.
     frame: Option<Charge>,
 }
 

@@ -196,3 +196,27 @@ fn an_idle_half_is_small() {
     let size = size_of::<Inbound>();
     assert!(size <= 400, "an inbound half takes {size} B");
 }
+
+#[test]
+fn credit_is_heard_when_there_is_no_memory_left() {
+    // Nothing but the floor, and an urgent channel, which may fill it.
+    let budget = Budget::new(u64::from(FLOOR_BYTES));
+    let wide = vec![channel(URGENT, Lane::Consensus, 10_000, 100_000)];
+    let mut scene = Scene::with(Config::new(wide), budget, Security::Plain);
+    for length in [10_000, 10_000, 10_000, 10_000, 10_000, 2_800, 0, 0] {
+        scene.send(URGENT, &message_bytes(Kind::Note, &vec![1; length]));
+    }
+    // Nobody has dropped them yet: the floor is full to the last bytes.
+    assert!(scene.out.iter().any(|out| matches!(out, Output::Rejected(Violation::OverBudget { .. }))));
+    let credit = control::Message::Credit { channel: URGENT, bytes: 1_000 };
+    scene.send_control(&credit);
+    assert!(matches!(scene.out.last(), Some(Output::Control(message)) if *message == credit));
+    // In two segments as well.
+    let mut body = Vec::new();
+    credit.encode(&mut body);
+    let message = message_bytes(Kind::Note, &body);
+    scene.send(CONTROL, &message[..10]);
+    scene.send(CONTROL, &message[10..]);
+    assert!(matches!(scene.out.last(), Some(Output::Control(message)) if *message == credit));
+    assert_eq!(scene.inbound.violations().get("over_budget"), 1);
+}
