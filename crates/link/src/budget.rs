@@ -2,14 +2,16 @@
 //!
 //! A [`Budget`] is shared by the links of a process. Each link takes a floor out of it that nobody else can use, and
 //! above that of the pool, where no link gets more than half of what it leaves to the others: one that hoards gets a
-//! third, the next one a third of the rest, and there is always something left. A [`Charge`] is what one message holds; it travels with the message's body
-//! and gives back what it holds when it is dropped, be its link long gone.
+//! third, the next one a third of the rest, and there is always something left. Where it is known how many links there
+//! may be, their floors are [out of the pool](Budget::with_floors) from the start, so that the next link finds its own
+//! however many hoard. A [`Charge`] is what one message holds; it travels with the message's body and gives back what
+//! it holds when it is dropped, be its link long gone.
 //!
 //! It counts and nothing more: what to do without room is the caller's. The counters are atomic because a body is
 //! dropped wherever the application is done with it; there are no locks and no waiting.
 //!
-//! **Invariant:** the floors that are set aside, what is charged above them, and the rest of the pool add up to the
-//! total, so that links and messages never hold more than that.
+//! **Invariant:** the floors that are set aside, what is charged above them, and what is left add up to the total, so
+//! that links and messages never hold more than that.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -31,13 +33,16 @@ pub const MIN_FLOOR_BYTES: u32 = Limits::TRANSPORT.max as u32 + CONTROL_BYTES;
 /// alone can fill all of its windows, and four that hoard leave a fifth.
 const LEAVE: u64 = 2;
 
-/// In place of what is left of a floor: its link is gone, and what comes back goes to the pool.
+/// In place of what is left of a floor: its link is gone, and what comes back goes where the floor came from.
 const GONE: u64 = u64::MAX;
 
 /// The bytes that are shared. Clones share the same ones.
 #[derive(Debug, Clone)]
 pub struct Budget {
+    /// For messages, and for links beyond those that were expected.
     pool: Arc<Pool>,
+    /// For the floors of the links that were.
+    floors: Arc<Pool>,
 }
 
 #[derive(Debug)]
@@ -46,7 +51,7 @@ struct Pool {
     free: AtomicU64,
 }
 
-/// One link's access to the budget. When it is dropped, its floor goes back to the pool but for what is charged.
+/// One link's access to the budget. When it is dropped, its floor goes back but for what is charged.
 #[derive(Debug)]
 pub struct Share {
     account: Arc<Account>,
@@ -55,6 +60,8 @@ pub struct Share {
 #[derive(Debug)]
 struct Account {
     pool: Arc<Pool>,
+    /// Where the floor comes from and goes back to.
+    home: Arc<Pool>,
     floor: u64,
     /// What is left of the floor, or [`GONE`].
     free: AtomicU64,
@@ -75,26 +82,35 @@ pub struct Charge {
 impl Budget {
     /// A budget of this many bytes.
     pub fn new(total_bytes: u64) -> Self {
-        assert!(total_bytes < GONE, "a budget is finite");
-        Self { pool: Arc::new(Pool { total: total_bytes, free: AtomicU64::new(total_bytes) }) }
+        Self::with_floors(total_bytes, 0)
     }
 
-    /// Sets a floor aside for one link; nothing when the pool has less than that.
+    /// A budget of this many bytes, of which so many are for the floors of links and for nothing else.
+    pub fn with_floors(total_bytes: u64, floors_bytes: u64) -> Self {
+        assert!(total_bytes < GONE, "a budget is finite");
+        assert!(floors_bytes <= total_bytes, "the floors are part of the budget");
+        let [pool, floors] =
+            [total_bytes - floors_bytes, floors_bytes].map(|bytes| Arc::new(Pool::new(bytes)));
+        Self { pool, floors }
+    }
+
+    /// Sets a floor aside for one link; nothing when there is less than that.
     pub fn share(&self, floor_bytes: u32) -> Option<Share> {
         let floor = u64::from(floor_bytes);
+        let home = [&self.floors, &self.pool].into_iter().find(|pool| pool.take(floor, 0))?.clone();
         let (free, pooled) = (AtomicU64::new(floor), AtomicU64::new(0));
         let pool = self.pool.clone();
-        self.pool.take(floor, 0).then(|| Share { account: Arc::new(Account { pool, floor, free, pooled }) })
+        Some(Share { account: Arc::new(Account { pool, home, floor, free, pooled }) })
     }
 
     /// How many bytes there are in all.
     pub fn total_bytes(&self) -> u64 {
-        self.pool.total
+        self.pool.total + self.floors.total
     }
 
-    /// How many of them are held or set aside.
+    /// How many of them are held or set aside for links that there are.
     pub fn used_bytes(&self) -> u64 {
-        self.pool.total - self.pool.free.load(Relaxed)
+        self.pool.used() + self.floors.used()
     }
 }
 
@@ -114,7 +130,7 @@ impl Share {
 
 impl Drop for Share {
     fn drop(&mut self) {
-        self.account.pool.give(self.account.free.swap(GONE, Relaxed));
+        self.account.home.give(self.account.free.swap(GONE, Relaxed));
     }
 }
 
@@ -181,12 +197,20 @@ impl Account {
             .free
             .fetch_update(Relaxed, Relaxed, |free| (free != GONE).then(|| free.saturating_add(bytes)));
         if kept.is_err() {
-            self.pool.give(bytes);
+            self.home.give(bytes);
         }
     }
 }
 
 impl Pool {
+    fn new(bytes: u64) -> Self {
+        Self { total: bytes, free: AtomicU64::new(bytes) }
+    }
+
+    fn used(&self) -> u64 {
+        self.total - self.free.load(Relaxed)
+    }
+
     /// Takes so many bytes where at least `leave` are left behind.
     fn take(&self, bytes: u64, leave: u64) -> bool {
         let rest = |free: u64| free.checked_sub(bytes).filter(|rest| *rest >= leave);
@@ -239,6 +263,23 @@ mod tests {
     }
 
     #[test]
+    fn the_floors_of_links_to_come_are_out_of_reach_of_those_who_hoard() {
+        let budget = Budget::with_floors(10_000, 30 * 100);
+        let mut hoards = Vec::new();
+        let mut shares: Vec<Share> = (0..20).map(|_| budget.share(100).unwrap()).collect();
+        for share in &shares {
+            hoards.extend(std::iter::from_fn(|| share.charge(1, 0)));
+        }
+        assert!(budget.total_bytes() - budget.used_bytes() < 1_100, "they left next to nothing");
+        shares.extend((0..10).map(|_| budget.share(100).expect("its floor is there")));
+        assert!(budget.used_bytes() <= budget.total_bytes());
+        drop(shares);
+        assert_eq!(budget.used_bytes(), hoards.iter().map(Charge::bytes).sum::<u64>());
+        drop(hoards);
+        assert_eq!(budget.used_bytes(), 0);
+    }
+
+    #[test]
     fn the_spare_part_of_a_floor_is_for_those_who_may_use_it() {
         let budget = Budget::new(100);
         let share = budget.share(100).unwrap();
@@ -288,8 +329,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_byte_is_lost_or_given_twice(steps in prop::collection::vec(step(), 0..120)) {
-            let budget = Budget::new(1_000);
+        fn no_byte_is_lost_or_given_twice(
+            floors in 0u64..1_000,
+            steps in prop::collection::vec(step(), 0..120),
+        ) {
+            let budget = Budget::with_floors(1_000, floors);
             let (mut links, mut charges) = (Vec::new(), Vec::new());
             for step in steps {
                 match step {

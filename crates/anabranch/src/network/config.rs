@@ -203,6 +203,13 @@ impl Config {
         }
         Ok(())
     }
+
+    /// What is set apart of the budget, so that each connection that there may be finds its part of it: half of the
+    /// budget at most, since messages need more than floors.
+    pub(super) fn floors_bytes(&self) -> u64 {
+        let floors = (self.caps.connections.get() as u64).saturating_mul(self.floor_bytes.get().into());
+        floors.min(self.budget_bytes.get() / 2)
+    }
 }
 
 fn at_least_one(number: usize) -> NonZeroUsize {

@@ -72,7 +72,7 @@ impl Network {
             clock,
             pool,
             queue: queue.clone(),
-            budget: Budget::new(config.budget_bytes.get()),
+            budget: Budget::with_floors(config.budget_bytes.get(), config.floors_bytes()),
             counters: Counters::default(),
             tasks: TaskTracker::new(),
             handshakes: TaskTracker::new(),
