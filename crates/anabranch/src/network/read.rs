@@ -76,8 +76,8 @@ impl Routine {
     /// Does what can be done; ready when the routine has ended.
     fn turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.report_taken();
-        if !self.early.is_empty() {
-            let mut early = std::mem::take(&mut self.early);
+        let mut early = std::mem::take(&mut self.early);
+        if !early.is_empty() && !self.socket.is_ending() {
             self.handle(Input::Received(&mut early));
         }
         for _ in 0..ROUNDS {

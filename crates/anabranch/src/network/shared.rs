@@ -93,12 +93,9 @@ impl Shared {
                 }
                 Next::Dial(address) => address,
             };
-            match self.dial(peer, &address).await {
-                Ok(()) => self.pool.succeeded(peer, token),
-                Err(reason) => {
-                    tell(peer, &address, &reason);
-                    self.pool.failed(peer, token, &reason);
-                }
+            if let Err(reason) = self.dial(peer, &address).await {
+                tell(peer, &address, &reason);
+                self.pool.failed(peer, token, &reason);
             }
         }
     }
@@ -108,7 +105,10 @@ impl Shared {
         if peer == self.identity.peer_id() {
             return Err(Reason::Violation(session::Violation::OwnKey.into()));
         }
-        let berth = self.pool.dial(peer, Remote::Dialled(address.clone())).map_err(|_| Reason::NoPlace)?;
+        let berth = self.pool.dial(peer, Remote::Dialled(address.clone())).map_err(|why| match why {
+            NoPlace::Full(_) | NoPlace::Tries(_) => Reason::NoPlace,
+            NoPlace::Stopping => Reason::Stopping,
+        })?;
         berth.dialling();
         match dial::dial(address, self.config.dial.timeout).await {
             Ok((bearer, remote)) => {
@@ -147,20 +147,15 @@ impl Shared {
         let socket = opened.socket().clone();
         let (line, ears) = Line::new(berth.id(), socket.clone(), self.clone());
         let registered = berth.open(line);
+        match &registered {
+            Ok(Some(replaced)) => replaced.socket.close(Reason::Duplicate),
+            Ok(None) => {}
+            // Before anything that came over it is looked at. Its routines run all the same: they say why.
+            Err(reason) => socket.close(reason.clone()),
+        }
         let place = Place { berth: Some(berth), peer: socket.peer(), shared: self.clone() };
         opened.start(ears, Box::new(place), &self.tasks);
-        match registered {
-            Ok(replaced) => {
-                if let Some(replaced) = replaced {
-                    replaced.socket.close(Reason::Duplicate);
-                }
-                Ok(())
-            }
-            Err(reason) => {
-                socket.close(reason.clone());
-                Err(reason)
-            }
-        }
+        registered.map(drop)
     }
 
     fn link(&self, direction: Direction, expected: Option<PeerId>) -> Link {

@@ -5,7 +5,7 @@ use link::PeerId;
 use crate::network::address::Remote;
 use crate::network::status::Direction;
 
-/// Allows or refuses a key. It is asked under a lock and must answer at once.
+/// Allows or refuses a key. It is asked in the task of that connection's handshake and must answer at once.
 pub trait Gate: Send + Sync + 'static {
     /// Whether this peer may have a connection.
     fn allows(&self, peer: PeerId, remote: &Remote, direction: Direction) -> bool;

@@ -89,7 +89,8 @@ impl<S: Clone> Pool<S> {
         Some(token)
     }
 
-    /// What the task with this token does next. Once it is told to stop, another may begin.
+    /// What the task with this token does next. Once it is told to stop, another may begin; not before, and be it that
+    /// its dial succeeded and the connection is over already.
     pub(in crate::network) fn next(&self, peer: PeerId, token: &CancellationToken) -> Next {
         let now = self.clock.now().mono;
         let mut inner = self.lock();
@@ -125,14 +126,6 @@ impl<S: Clone> Pool<S> {
                 // It is not the peer's fault, and no reason to give it up.
                 known.failures = known.failures.min(self.config.dial.give_up_after.get() - 1);
             }
-        }
-    }
-
-    /// A dial succeeded: its task ends.
-    pub(in crate::network) fn succeeded(&self, peer: PeerId, token: &CancellationToken) {
-        let mut inner = self.lock();
-        if let Some(known) = inner.peers.get_mut(peer).filter(|_| !token.is_cancelled()) {
-            known.dialling = None;
         }
     }
 

@@ -226,3 +226,18 @@ async fn who_is_connected_is_not_dialled_and_is_again_once_that_is_over() {
     let Next::Wait(at) = pool.next(LARGE, &token) else { panic!("it waits a little") };
     assert!(at <= pool.clock.now().mono + Duration::from_secs(1));
 }
+
+#[tokio::test(start_paused = true)]
+async fn one_task_dials_a_peer_though_its_connection_ended_at_once() {
+    let pool = pool(|_| ());
+    assert!(pool.add(LARGE, Some(Address::Unix("peer".into())), None).is_ok());
+    let token = pool.begin(LARGE).expect("to be dialled");
+    let berth = dial(&pool, LARGE);
+    assert_eq!((berth.proven(LARGE), berth.open("open")), (Ok(()), Ok(None)));
+    // The task that dialled has not looked yet.
+    berth.end(Reason::Eof, 0);
+    drop(berth);
+    assert!(pool.begin(LARGE).is_none(), "it dials on");
+    assert!(matches!(pool.next(LARGE, &token), Next::Wait(_)));
+    assert!(pool.begin(LARGE).is_none());
+}

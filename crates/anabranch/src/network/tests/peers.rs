@@ -165,3 +165,18 @@ async fn an_address_that_changed_is_dialled_at_once() {
     assert!(before.elapsed() < Duration::from_secs(1));
     assert_eq!((a.network.known()[0].failures, a.network.known()[0].last_failure.clone()), (0, None));
 }
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_taken_from_a_connection_that_lost() {
+    let mut node = node(1);
+    let (mut slow, hello) = Raw::dial_without_hello(&node, 2).await;
+    let mut quick = Raw::dial(&node, 2).await;
+    node.until(|network| network.is_connected(quick.id)).await;
+    // The older one opens only now, and a message comes with its hello.
+    let message = slow.sealed(SYNC, link::message::Kind::Note, b"lost");
+    slow.bytes(&[hello, message].concat()).await;
+    node.until(|network| network.departed().recent.len() == 1).await;
+    assert_eq!(node.reasons(), ["duplicate"]);
+    quick.say(SYNC, link::message::Kind::Note, b"kept").await;
+    assert_eq!(node.next().await.body, bytes("kept"));
+}

@@ -26,13 +26,20 @@ pub(super) struct Raw {
 impl Raw {
     /// Dials with the identity of a number.
     pub(super) async fn dial(node: &Node, number: u8) -> Self {
+        let (mut raw, hello) = Self::dial_without_hello(node, number).await;
+        raw.bytes(&hello).await;
+        raw
+    }
+
+    /// The same, but the hello, the last that the node waits for, is not sent.
+    pub(super) async fn dial_without_hello(node: &Node, number: u8) -> (Self, Vec<u8>) {
         let (mut pipe, clock) = (pipe_to(node).await, Clock::start());
         let config = Config::new(NETWORK_ID).link;
         let mut rng = ChaCha20Rng::seed_from_u64(u64::from(number) << 8);
         let mut link = Link::dial(clock.now(), config, &identity(number), Some(node.id()), &mut rng);
         let (mut events, mut is_open) = (Vec::new(), false);
         link.handle(clock.now(), Input::BearerUp, &mut events);
-        let mut early = Vec::new();
+        let (mut early, mut hello) = (Vec::new(), Vec::new());
         loop {
             for event in std::mem::take(&mut events) {
                 match event {
@@ -43,6 +50,12 @@ impl Raw {
             }
             let mut out = Vec::new();
             link.transmit(&mut out);
+            // Behind the last message of the handshake, which is a frame.
+            if let Some((length, _)) = out.split_first_chunk()
+                && link.peer().is_some()
+            {
+                hello = out.split_off(2 + usize::from(u16::from_be_bytes(*length)));
+            }
             pipe.write_all(&out).await.expect("the node reads");
             if is_open {
                 break;
@@ -57,7 +70,18 @@ impl Raw {
         let share = Budget::new(1 << 30).share(1 << 20).expect("there is enough");
         let mut halves = link.split(clock.now(), share);
         halves.inbound.handle(clock.now(), inbound::Input::Received(&mut early), &mut Vec::new());
-        Self { id: identity(number).peer_id(), pipe, clock, halves }
+        (Self { id: identity(number).peer_id(), pipe, clock, halves }, hello)
+    }
+
+    /// What a message looks like on the wire, in one frame.
+    pub(super) fn sealed(&mut self, channel: Protocol, kind: Kind, body: &[u8]) -> Vec<u8> {
+        let head = message::Head { kind, length: body.len() as u32 }.encode();
+        let payload = [&head[..], body].concat();
+        let length = u16::try_from(payload.len()).expect("a segment");
+        let header = segment::Header { sent_us: 0, mode: Mode::Initiator, protocol: channel, length };
+        let mut out = Vec::new();
+        self.halves.sealer.seal(header.encode(), [&payload], &mut out).expect("numbers are left");
+        out
     }
 
     /// Writes one segment as a frame.
@@ -81,8 +105,8 @@ impl Raw {
 
     /// Sends a message in one segment.
     pub(super) async fn say(&mut self, channel: Protocol, kind: Kind, body: &[u8]) {
-        let head = message::Head { kind, length: body.len() as u32 }.encode();
-        self.segment(Mode::Initiator, channel, &[&head[..], body].concat()).await;
+        let frame = self.sealed(channel, kind, body);
+        self.bytes(&frame).await;
     }
 
     /// The next message that is not about the link itself.
