@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use link::PeerId;
 use serde::{Serialize, Serializer};
 
-use super::pipe::PipeAddress;
+use super::socket::PipeAddress;
 
 /// Where somebody listens.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use link::reason::Reason;
 use tokio::net::{TcpStream, UnixStream};
 
 use super::address::{Address, Remote};
-use super::bearer::Bearer;
+use super::socket::Bearer;
 
 /// The most addresses of one host that are tried: a name with more is a mistake, or somebody's joke. A guess.
 const MAX_ADDRESSES: usize = 8;

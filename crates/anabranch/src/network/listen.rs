@@ -9,8 +9,8 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 
 use super::address::{Address, Remote};
-use super::bearer::Bearer;
-use super::pipe::{self, PipeAddress, PipeListener};
+use super::socket::Bearer;
+use super::socket::{PipeAddress, PipeListener, listen_on_pipe};
 use crate::peers::Listen;
 use crate::unix_socket::{self, SocketFile};
 
@@ -88,7 +88,7 @@ impl Listener {
 
     /// A listener for connections from within this process, and where to dial them.
     pub fn pipe() -> (Self, PipeAddress) {
-        let (listener, address) = pipe::listen();
+        let (listener, address) = listen_on_pipe();
         (Self { source: Source::Pipe(listener), address: Address::Pipe(address.clone()) }, address)
     }
 

@@ -24,8 +24,8 @@ use tokio_util::task::TaskTracker;
 
 use super::address::PeerAddress;
 use super::clock::Clock;
-use super::open::{Opening, open};
 use super::socket::{Above, Delivery, Permit, Socket};
+use super::socket::{Opening, open};
 use super::status::Direction;
 use super::{Config, dial};
 

@@ -13,15 +13,15 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::address::{Address, Remote};
-use super::bearer::Bearer;
 use super::clock::Clock;
 use super::config::Config;
 use super::dial;
 use super::line::Line;
-use super::open::{Opening, open};
 use super::pool::{Berth, Next, NoPlace, Pool};
 use super::requests::Stray;
 use super::sink::Queue;
+use super::socket::Bearer;
+use super::socket::{Opening, open};
 use super::status::Direction;
 
 /// What everything in a network shares.

@@ -10,9 +10,9 @@ use link::{PeerId, ping};
 use serde::{Serialize, Serializer};
 
 use super::address::{Address, Remote};
-use super::figures::ChannelFigures;
 use super::line::Line;
 use super::pool::{Entry, Refused};
+use super::socket::ChannelFigures;
 
 /// Who made a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]

@@ -13,7 +13,8 @@ use rand::{SeedableRng, TryRng};
 use rand_chacha::ChaCha20Rng;
 
 use crate::config::{self, Config};
-use crate::network::{self, Caps, Dial, Tries, pace, socket};
+use crate::network::socket::{self, pace};
+use crate::network::{self, Caps, Dial, Tries};
 use crate::network_id::NetworkId;
 
 /// All of it, for this network's links.

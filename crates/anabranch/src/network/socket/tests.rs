@@ -1,12 +1,15 @@
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use link::budget::Budget;
 use link::channel::{self, BODIES, CONSENSUS, ECHO};
 use link::inbound::{self, Rules};
 use link::link::Link;
+use link::message::Kind;
 use link::outbound::Why;
-use link::reason::Code;
+use link::reason::{Code, Reason};
 use link::session::{self, Security};
 use link::state::State;
 use link::{Identity, link as opening};
@@ -16,9 +19,11 @@ use rand_chacha::ChaCha20Rng;
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
+use super::handle::*;
+use super::open::Opened;
 use super::*;
-use crate::network::bearer::Bearer;
-use crate::network::open::{Opened, Opening, open};
+use crate::network::clock::Clock;
+use crate::network::status::Direction;
 
 /// What a socket told.
 #[derive(Debug)]

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::Sleep;
 
-use super::clock::Clock;
+use crate::network::clock::Clock;
 
 /// One timer.
 #[derive(Debug)]

@@ -24,8 +24,8 @@ use link::state::State;
 use super::alarm::Alarm;
 use super::bearer::Writer;
 use super::buffers;
+use super::handle::Socket;
 use super::pace::Pace;
-use super::socket::Socket;
 
 /// Writes in one turn; then others have theirs.
 const ROUNDS: usize = 16;

@@ -19,27 +19,28 @@ use tokio_util::task::TaskTracker;
 use super::alarm::Alarm;
 use super::bearer::{Bearer, Reader, Writer};
 use super::buffers;
-use super::clock::Clock;
-use super::socket::{Above, Config, Socket};
-use super::status::Direction;
+use super::config::Config;
+use super::handle::{Above, Socket};
 use super::{read, write};
+use crate::network::clock::Clock;
+use crate::network::status::Direction;
 
 /// What becomes a socket, if all goes well.
-pub(super) struct Opening {
-    pub(super) bearer: Bearer,
+pub(in crate::network) struct Opening {
+    pub(in crate::network) bearer: Bearer,
     /// New: its bearer is not up yet for all that it knows.
-    pub(super) link: Link,
-    pub(super) direction: Direction,
+    pub(in crate::network) link: Link,
+    pub(in crate::network) direction: Direction,
     /// Of which the link gets its part when it opens.
-    pub(super) budget: Budget,
+    pub(in crate::network) budget: Budget,
     /// What is always its own of it.
-    pub(super) floor_bytes: u32,
-    pub(super) config: Config,
-    pub(super) clock: Clock,
+    pub(in crate::network) floor_bytes: u32,
+    pub(in crate::network) config: Config,
+    pub(in crate::network) clock: Clock,
 }
 
 /// A socket whose routines do not run yet.
-pub(super) struct Opened {
+pub(in crate::network) struct Opened {
     socket: Arc<Socket>,
     reader: Reader,
     writer: Writer,
@@ -51,7 +52,7 @@ pub(super) struct Opened {
 ///
 /// # Errors
 /// When the link has ended on the way.
-pub(super) async fn open(
+pub(in crate::network) async fn open(
     opening: Opening,
     allow: impl FnOnce(PeerId) -> Result<(), Reason>,
 ) -> Result<Opened, Reason> {
@@ -85,12 +86,17 @@ pub(super) async fn open(
 
 impl Opened {
     /// The socket, to be shown around before its first message is delivered.
-    pub(super) fn socket(&self) -> &Arc<Socket> {
+    pub(in crate::network) fn socket(&self) -> &Arc<Socket> {
         &self.socket
     }
 
     /// Starts the two routines. `place` is dropped when both have ended.
-    pub(super) fn start(self, above: Arc<dyn Above>, place: Box<dyn Any + Send>, tasks: &TaskTracker) {
+    pub(in crate::network) fn start(
+        self,
+        above: Arc<dyn Above>,
+        place: Box<dyn Any + Send>,
+        tasks: &TaskTracker,
+    ) {
         let Self { socket, reader, writer, sealer, early } = self;
         socket.own(above.clone(), place);
         tasks.spawn(write::Routine::new(socket.clone(), writer, sealer));

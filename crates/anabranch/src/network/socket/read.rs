@@ -23,7 +23,8 @@ use link::reason::Reason;
 use super::alarm::Alarm;
 use super::bearer::Reader;
 use super::buffers;
-use super::socket::{Above, Delivery, Socket};
+use super::handle::{Above, Delivery, Socket};
+use super::permit::Permit;
 
 /// Reads in one turn, if each brings less than it could; then others have theirs.
 const ROUNDS: usize = 8;
@@ -169,7 +170,7 @@ impl Routine {
     fn on_output(&mut self, output: Output) {
         match output {
             Output::Message { channel, kind, body, charge } => {
-                let permit = self.socket.permit(channel, body.len(), charge);
+                let permit = Permit::new(self.socket.clone(), channel, body.len(), charge);
                 self.above.on_message(Delivery { channel, kind, body, permit });
             }
             Output::Control(message) => {

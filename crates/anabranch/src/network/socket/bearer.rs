@@ -64,7 +64,7 @@ impl Bearer {
     }
 
     /// Writes a few bytes if that can be done at once; it does not matter whether they arrive.
-    pub(super) fn try_write(&self, bytes: &[u8]) {
+    pub(in crate::network) fn try_write(&self, bytes: &[u8]) {
         let _ = match self {
             Self::Tcp(stream) => stream.try_write(bytes),
             Self::Unix(stream) => stream.try_write(bytes),

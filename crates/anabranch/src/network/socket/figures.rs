@@ -7,40 +7,40 @@ use link::{Protocol, inbound, outbound, ping, state::Lifecycle};
 
 /// A socket at one moment.
 #[derive(Debug, Clone)]
-pub(super) struct Figures {
+pub(in crate::network) struct Figures {
     /// State, since when, and why it ends.
-    pub(super) life: Lifecycle,
+    pub(in crate::network) life: Lifecycle,
     /// What pings tell; nothing before the first answer.
-    pub(super) ping: Option<ping::Figures>,
+    pub(in crate::network) ping: Option<ping::Figures>,
     /// Control first.
-    pub(super) channels: Vec<ChannelFigures>,
+    pub(in crate::network) channels: Vec<ChannelFigures>,
     /// When the last whole frame came, on the monotonic clock.
-    pub(super) heard: Duration,
+    pub(in crate::network) heard: Duration,
     /// How many faults count now.
-    pub(super) strikes: u32,
+    pub(in crate::network) strikes: u32,
     /// What the peer did wrong so far.
-    pub(super) violations: Counts,
+    pub(in crate::network) violations: Counts,
     /// On the bearer, since the link is open.
-    pub(super) received_bytes: u64,
+    pub(in crate::network) received_bytes: u64,
     /// On the bearer, since the link is open.
-    pub(super) sent_bytes: u64,
+    pub(in crate::network) sent_bytes: u64,
     /// How much is written at once at present.
-    pub(super) write_bytes: u32,
+    pub(in crate::network) write_bytes: u32,
 }
 
 /// One channel of a socket.
 #[derive(Debug, Clone)]
-pub(super) struct ChannelFigures {
+pub(in crate::network) struct ChannelFigures {
     /// Which.
-    pub(super) channel: Protocol,
+    pub(in crate::network) channel: Protocol,
     /// What came in.
-    pub(super) received: inbound::Traffic,
+    pub(in crate::network) received: inbound::Traffic,
     /// What went out, what waits, and for how much there is credit.
-    pub(super) sending: outbound::Status,
+    pub(in crate::network) sending: outbound::Status,
 }
 
 impl ChannelFigures {
-    pub(super) fn new(sending: outbound::Status) -> Self {
+    pub(in crate::network) fn new(sending: outbound::Status) -> Self {
         Self { channel: sending.channel, received: inbound::Traffic::default(), sending }
     }
 }

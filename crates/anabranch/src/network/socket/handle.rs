@@ -13,21 +13,14 @@
 //!
 //! `spec/link.md`, "Halves" and "Backpressure".
 
-#[cfg(test)]
-mod tests;
-
 use std::any::Any;
 use std::fmt;
-use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use bytes::Bytes;
 use link::agreement::Agreed;
-use link::budget::Charge;
 use link::control::Message;
-use link::frame::{LENGTH_BYTES, Limits};
 use link::inbound::Inbound;
 use link::message::Kind;
 use link::outbound::{self, Outbound, Unsent, Why};
@@ -37,11 +30,12 @@ use link::{PeerId, Protocol, Time, Violation};
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
-use super::clock::Clock;
+use super::config::Config;
 use super::figures::{ChannelFigures, Figures};
-use super::pace;
+use super::permit::Permit;
 use super::signal::Signal;
-use super::status::Direction;
+use crate::network::clock::Clock;
+use crate::network::status::Direction;
 
 /// How many routines a socket has.
 const ROUTINES: u8 = 2;
@@ -50,34 +44,8 @@ const ROUTINES: u8 = 2;
 /// grants credit back in lumps of a quarter; the window has room for the longest message beside both.
 const TAKEN_PART: u32 = 8;
 
-/// Sixteen of the longest frames, with their lengths. The specification's unit, one frame, costs a system call each;
-/// beyond sixteen nothing is gained (measured), and a thread's scratch should fit the processor's second cache.
-const READ_BYTES: u32 = 16 * (Limits::TRANSPORT.max as u32 + LENGTH_BYTES as u32);
-
-/// The settings of a socket's routines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Config {
-    /// How much one read brings at most: the scratch of each thread, not of each socket.
-    pub read_bytes: NonZeroU32,
-    /// How much is written at once.
-    pub pace: pace::Config,
-    /// For how long a peer may take nothing of what is written.
-    pub write_stall: Duration,
-}
-
-impl Default for Config {
-    /// `spec/link.md`, "Limits".
-    fn default() -> Self {
-        Self {
-            read_bytes: NonZeroU32::new(READ_BYTES).expect("not zero"),
-            pace: pace::Config::default(),
-            write_stall: Duration::from_secs(20),
-        }
-    }
-}
-
 /// What a socket tells. Its routines stand still meanwhile: nothing here may wait.
-pub(super) trait Above: Send + Sync + 'static {
+pub(in crate::network) trait Above: Send + Sync + 'static {
     /// A message came in.
     fn on_message(&self, delivery: Delivery);
     /// The socket's end has begun. Called once.
@@ -88,27 +56,19 @@ pub(super) trait Above: Send + Sync + 'static {
 
 /// A message that came in.
 #[derive(Debug)]
-pub(super) struct Delivery {
+pub(in crate::network) struct Delivery {
     /// On which channel.
-    pub(super) channel: Protocol,
+    pub(in crate::network) channel: Protocol,
     /// Whether it is part of a question.
-    pub(super) kind: Kind,
+    pub(in crate::network) kind: Kind,
     /// Its content.
-    pub(super) body: Bytes,
+    pub(in crate::network) body: Bytes,
     /// Its place in the channel's window.
-    pub(super) permit: Permit,
-}
-
-/// A message's place in its channel's window, and in what all links together may hold. Dropping it gives both back.
-pub struct Permit {
-    socket: Arc<Socket>,
-    channel: Protocol,
-    bytes: u32,
-    charge: Option<Charge>,
+    pub(in crate::network) permit: Permit,
 }
 
 /// An open connection, as everybody sees it.
-pub(super) struct Socket {
+pub(in crate::network) struct Socket {
     peer: PeerId,
     direction: Direction,
     agreed: Agreed,
@@ -185,12 +145,12 @@ impl Socket {
     }
 
     /// Who is at the other end.
-    pub(super) fn peer(&self) -> PeerId {
+    pub(in crate::network) fn peer(&self) -> PeerId {
         self.peer
     }
 
     /// What both sides can do.
-    pub(super) fn agreed(&self) -> &Agreed {
+    pub(in crate::network) fn agreed(&self) -> &Agreed {
         &self.agreed
     }
 
@@ -203,7 +163,7 @@ impl Socket {
     }
 
     /// Queues a message, if it can be sent and there is room now; else it comes back with the reason.
-    pub(super) fn try_send(
+    pub(in crate::network) fn try_send(
         self: &Arc<Self>,
         channel: Protocol,
         kind: Kind,
@@ -213,7 +173,7 @@ impl Socket {
     }
 
     /// Queues a message when there is room. Dropped before it is ready, it has queued nothing.
-    pub(super) async fn send(
+    pub(in crate::network) async fn send(
         self: &Arc<Self>,
         channel: Protocol,
         kind: Kind,
@@ -231,7 +191,7 @@ impl Socket {
     }
 
     /// Returns when everything that was queued has been written, or the end has begun.
-    pub(super) async fn flushed(&self) {
+    pub(in crate::network) async fn flushed(&self) {
         loop {
             let mut room = std::pin::pin!(self.room.notified());
             room.as_mut().enable();
@@ -246,22 +206,22 @@ impl Socket {
     }
 
     /// Ready when something that others wait for may have changed: room in a queue, a pong, the end.
-    pub(super) fn changed(&self) -> Notified<'_> {
+    pub(in crate::network) fn changed(&self) -> Notified<'_> {
         self.room.notified()
     }
 
     /// Has the peer pinged now.
-    pub(super) fn ping(self: &Arc<Self>) {
+    pub(in crate::network) fn ping(self: &Arc<Self>) {
         self.act(|outbound, now, out| outbound.handle(now, outbound::Input::Ping, out));
     }
 
     /// Begins the end: what the peer is to be told is still sent. The first reason stays.
-    pub(super) fn close(self: &Arc<Self>, reason: Reason) {
+    pub(in crate::network) fn close(self: &Arc<Self>, reason: Reason) {
         self.act(|outbound, now, out| outbound.handle(now, outbound::Input::Close(reason), out));
     }
 
     /// Ends at once, and says no more: for a socket whose time to close is over.
-    pub(super) fn abort(self: &Arc<Self>, reason: Reason) {
+    pub(in crate::network) fn abort(self: &Arc<Self>, reason: Reason) {
         self.is_aborted.store(true, Ordering::Release);
         self.close(reason);
         self.reads.give();
@@ -279,12 +239,12 @@ impl Socket {
     }
 
     /// Why the socket ends; nothing while it is open.
-    pub(super) fn reason(&self) -> Option<Reason> {
+    pub(in crate::network) fn reason(&self) -> Option<Reason> {
         self.half().outbound.life().reason().cloned()
     }
 
     /// What operators see.
-    pub(super) fn figures(&self) -> Figures {
+    pub(in crate::network) fn figures(&self) -> Figures {
         let now = self.clock.now();
         let (life, ping, mut channels) = {
             let half = self.half();
@@ -323,7 +283,7 @@ impl Socket {
     }
 
     /// The inbound half, for a moment.
-    pub(super) fn inbound(&self) -> MutexGuard<'_, Inbound> {
+    pub(in crate::network) fn inbound(&self) -> MutexGuard<'_, Inbound> {
         self.inbound.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -364,13 +324,6 @@ impl Socket {
         self.room.notify_waiters();
     }
 
-    /// A message's place.
-    pub(super) fn permit(self: &Arc<Self>, channel: Protocol, body_bytes: usize, charge: Charge) -> Permit {
-        let cost = link::channel::cost(u32::try_from(body_bytes).expect("a message came in"));
-        let bytes = u32::try_from(cost).expect("a message fits its window");
-        Permit { socket: self.clone(), channel, bytes, charge: Some(charge) }
-    }
-
     /// What was taken since the last time, by channel.
     pub(super) fn drain_taken(&self) -> impl Iterator<Item = (Protocol, u32)> {
         let channels = self.agreed.channels.iter().map(|agreed| agreed.channel.number);
@@ -381,7 +334,8 @@ impl Socket {
         })
     }
 
-    fn on_taken(&self, channel: Protocol, bytes: u32) {
+    /// The application has given back so much of a channel's window.
+    pub(super) fn on_taken(&self, channel: Protocol, bytes: u32) {
         let at = self.agreed.channels.iter().position(|agreed| agreed.channel.number == channel);
         let at = at.expect("the inbound half takes messages of agreed channels alone");
         let lump = self.agreed.channels[at].channel.window_bytes / TAKEN_PART;
@@ -455,29 +409,5 @@ impl Socket {
 impl fmt::Debug for Socket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Socket").field("peer", &self.peer).field("direction", &self.direction).finish()
-    }
-}
-
-impl Permit {
-    /// What the message takes of its channel's window.
-    pub fn bytes(&self) -> u32 {
-        self.bytes
-    }
-
-    /// Gives the place in the window back, but not yet that in the budget.
-    pub(super) fn into_charge(mut self) -> Option<Charge> {
-        self.charge.take()
-    }
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        self.socket.on_taken(self.channel, self.bytes);
-    }
-}
-
-impl fmt::Debug for Permit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Permit({} bytes of channel {})", self.bytes, self.channel)
     }
 }

@@ -22,14 +22,14 @@ pub struct PipeAddress {
 
 /// The accepting side of a [`PipeAddress`].
 #[derive(Debug)]
-pub(super) struct PipeListener {
+pub(in crate::network) struct PipeListener {
     /// So that it has no end of its own.
     _address: PipeAddress,
-    pub(super) accepted: mpsc::Receiver<DuplexStream>,
+    pub(in crate::network) accepted: mpsc::Receiver<DuplexStream>,
 }
 
 /// A listener, and where it is reached.
-pub(super) fn listen() -> (PipeListener, PipeAddress) {
+pub(in crate::network) fn listen() -> (PipeListener, PipeAddress) {
     static NUMBERS: AtomicU64 = AtomicU64::new(1);
     let (to, accepted) = mpsc::channel(BACKLOG);
     let address = PipeAddress { number: NUMBERS.fetch_add(1, Ordering::Relaxed), to };
@@ -38,7 +38,7 @@ pub(super) fn listen() -> (PipeListener, PipeAddress) {
 
 impl PipeAddress {
     /// Makes a pipe to the listener.
-    pub(super) async fn connect(&self) -> io::Result<DuplexStream> {
+    pub(in crate::network) async fn connect(&self) -> io::Result<DuplexStream> {
         let (ours, theirs) = tokio::io::duplex(PIPE_BYTES);
         match self.to.send(theirs).await {
             Ok(()) => Ok(ours),
