@@ -26,13 +26,15 @@ pub(super) struct Raw {
 impl Raw {
     /// Dials with the identity of a number.
     pub(super) async fn dial(node: &Node, number: u8) -> Self {
-        let (mut raw, hello) = Self::dial_without_hello(node, number).await;
-        raw.bytes(&hello).await;
-        raw
+        Self::open(node, number, false).await.0
     }
 
     /// The same, but the hello, the last that the node waits for, is not sent.
     pub(super) async fn dial_without_hello(node: &Node, number: u8) -> (Self, Vec<u8>) {
+        Self::open(node, number, true).await
+    }
+
+    async fn open(node: &Node, number: u8, keeps_hello: bool) -> (Self, Vec<u8>) {
         let (mut pipe, clock) = (pipe_to(node).await, Clock::start());
         let config = Config::new(NETWORK_ID).link;
         let mut rng = ChaCha20Rng::seed_from_u64(u64::from(number) << 8);
@@ -52,6 +54,7 @@ impl Raw {
             link.transmit(&mut out);
             // Behind the last message of the handshake, which is a frame.
             if let Some((length, _)) = out.split_first_chunk()
+                && keeps_hello
                 && link.peer().is_some()
             {
                 hello = out.split_off(2 + usize::from(u16::from_be_bytes(*length)));
