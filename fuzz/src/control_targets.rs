@@ -45,7 +45,7 @@ fn has_one_encoding(message: &Message, body: &[u8]) {
 fn agrees_on_what_works(hello: &Hello) {
     let ours = channel::defaults();
     let Ok(agreed) = agree(&NETWORK, &ours, hello) else { return };
-    for agreed in agreed.channels {
+    for agreed in &*agreed.channels {
         let longest = channel::cost(agreed.peer_max_message_bytes);
         assert!(u64::from(agreed.peer_window_bytes) >= longest, "a message that never gets credit");
         assert!(ours.contains(&agreed.channel));

@@ -5,6 +5,8 @@
 //! **Invariant:** an agreed channel's terms let its longest message through: its window is never smaller than that
 //! message's cost, so that waiting for credit always ends.
 
+use std::sync::Arc;
+
 use crate::Protocol;
 use crate::channel::{self, Channel};
 use crate::control::{self, Hello};
@@ -20,8 +22,9 @@ pub struct Agreed {
     pub version: u16,
     /// How the peer names its program.
     pub agent: String,
-    /// The channels that both have, ascending; control, which every link has, is not among them.
-    pub channels: Vec<AgreedChannel>,
+    /// The channels that both have, ascending; control, which every link has, is not among them. Links with the same
+    /// ones may share them.
+    pub channels: Arc<[AgreedChannel]>,
 }
 
 /// One channel that both sides have.
@@ -114,5 +117,5 @@ pub fn agree(network_id: &[u8; 32], ours: &[Channel], theirs: &Hello) -> Result<
             });
         }
     }
-    Ok(Agreed { version, agent: theirs.agent.clone(), channels })
+    Ok(Agreed { version, agent: theirs.agent.clone(), channels: channels.into() })
 }

@@ -4,7 +4,7 @@ use std::iter;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::agreement::Agreed;
+use crate::agreement::{Agreed, AgreedChannel};
 use crate::channel::{self, CONTROL, CONTROL_MAX_BYTES, Channel, Lane};
 use crate::mux::Limit;
 use crate::strikes;
@@ -41,6 +41,8 @@ pub struct Rules {
     config: Config,
     channels: Box<[Channel]>,
     limits: Arc<[Limit]>,
+    /// What is agreed on with a peer that is set as we are.
+    usual: Arc<[AgreedChannel]>,
 }
 
 impl Rules {
@@ -53,7 +55,8 @@ impl Rules {
         let channels: Box<[Channel]> =
             iter::once(CONTROL_CHANNEL).chain(config.channels.iter().copied()).collect();
         let limits = channels.iter().map(limit).collect();
-        Ok(Arc::new(Self { config, channels, limits }))
+        let usual = config.channels.iter().map(usual).collect();
+        Ok(Arc::new(Self { config, channels, limits, usual }))
     }
 
     /// The settings.
@@ -64,6 +67,12 @@ impl Rules {
     /// All channels, control first.
     pub fn channels(&self) -> &[Channel] {
         &self.channels
+    }
+
+    /// The same terms; all links of the process share the usual ones.
+    pub(crate) fn share(&self, agreed: Agreed) -> Agreed {
+        let is_usual = agreed.channels == self.usual;
+        if is_usual { Agreed { channels: self.usual.clone(), ..agreed } } else { agreed }
     }
 
     /// What a demux goes by whose link has agreed on these channels.
@@ -92,4 +101,32 @@ const CONTROL_CHANNEL: Channel = Channel {
 
 fn limit(channel: &Channel) -> Limit {
     Limit { protocol: channel.number, ingress_bytes: channel.window_bytes }
+}
+
+fn usual(channel: &Channel) -> AgreedChannel {
+    let Channel { max_message_bytes, window_bytes, .. } = *channel;
+    AgreedChannel {
+        channel: *channel,
+        peer_max_message_bytes: max_message_bytes,
+        peer_window_bytes: window_bytes,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_share_the_usual_terms_and_keep_others_to_themselves() {
+        let rules = Rules::new(Config::new(channel::defaults())).expect("the defaults make sense");
+        let agreed = |take: usize| Agreed {
+            version: 1,
+            agent: String::new(),
+            channels: channel::defaults().iter().take(take).map(usual).collect(),
+        };
+        let (all, few) = (agreed(usize::MAX), agreed(2));
+        assert!(Arc::ptr_eq(&rules.share(all.clone()).channels, &rules.share(all.clone()).channels));
+        assert_eq!(rules.share(all.clone()), all);
+        assert_eq!(rules.share(few.clone()), few);
+    }
 }

@@ -229,7 +229,7 @@ impl Link {
         let channels = &self.config.rules.config().channels;
         match agreement::agree(&self.config.session.network_id, channels, theirs) {
             Ok(agreed) => {
-                self.agreed = Some(agreed);
+                self.agreed = Some(self.config.rules.share(agreed));
                 self.deframer.set_limits(Limits::TRANSPORT);
                 self.life.advance(now, Event::Agreed);
                 self.deadline = None;

@@ -27,7 +27,7 @@ const MIN_CUT_BYTES: usize = 1_024;
 pub struct Lanes {
     /// Lane by lane.
     strict: Vec<Protocol>,
-    bulk: Vec<Share>,
+    bulk: Box<[Share]>,
     /// Whose turn it is among the bulk channels.
     turn: usize,
     /// Whether that one got its quantum for this turn.
@@ -67,7 +67,7 @@ impl Lanes {
         }
         strict.sort_unstable();
         let strict = strict.into_iter().map(|(_, protocol)| protocol).collect();
-        Self { strict, bulk, turn: 0, is_paid: false }
+        Self { strict, bulk: bulk.into(), turn: 0, is_paid: false }
     }
 
     pub(super) fn begin(&mut self) -> Pass<'_> {

@@ -89,7 +89,8 @@ pub const TRANSITIONS: &[(State, Event, State)] = &[
 pub struct Lifecycle {
     state: State,
     since: Time,
-    reason: Option<Reason>,
+    /// In a box, since most of a life has none.
+    reason: Option<Box<Reason>>,
     ended_in: Option<State>,
 }
 
@@ -187,7 +188,7 @@ impl Lifecycle {
 
     /// Why the link ends; nothing while it is live.
     pub fn reason(&self) -> Option<&Reason> {
-        self.reason.as_ref()
+        self.reason.as_deref()
     }
 
     /// In which state it was when its end began; nothing while it is live.
@@ -219,7 +220,7 @@ impl Lifecycle {
         } else {
             self.advance(now, Event::Asked);
         }
-        self.reason = Some(reason);
+        self.reason = Some(Box::new(reason));
         true
     }
 }

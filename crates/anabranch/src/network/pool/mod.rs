@@ -65,7 +65,8 @@ struct Inner<S> {
     seats: Seats,
     tries: Recent,
     peers: Peers,
-    entries: BTreeMap<u64, Entry<S>>,
+    /// In boxes: a map of large values is half empty.
+    entries: BTreeMap<u64, Box<Entry<S>>>,
     open: BTreeMap<PeerId, Open<S>>,
     past: Past,
     refused: Refused,
@@ -304,7 +305,7 @@ impl<S> Inner<S> {
             proven: None,
             opened_at: None,
         };
-        self.entries.insert(id, entry);
+        self.entries.insert(id, Box::new(entry));
         id
     }
 

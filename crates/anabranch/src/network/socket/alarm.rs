@@ -8,50 +8,46 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 
 use crate::network::clock::Clock;
 
-/// One timer.
-#[derive(Debug)]
+/// One timer; at first it is not armed.
+#[derive(Debug, Default)]
 pub(super) struct Alarm {
-    clock: Clock,
     sleep: Option<Pin<Box<Sleep>>>,
-    /// For when it is armed.
-    at: Duration,
 }
 
 impl Alarm {
-    /// A timer that is not armed.
-    pub(super) fn new(clock: Clock) -> Self {
-        Self { clock, sleep: None, at: Duration::MAX }
-    }
-
     /// Has the task woken at the deadline, if there is one; ready when it has passed.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, deadline: Option<Duration>) -> Poll<()> {
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        clock: &Clock,
+        deadline: Option<Duration>,
+    ) -> Poll<()> {
         let Some(deadline) = deadline else { return Poll::Pending };
-        if deadline < self.at || self.sleep.is_none() {
-            self.arm(deadline);
+        let instant = clock.instant(deadline);
+        let is_armed = |sleep: &Pin<Box<Sleep>>| !sleep.is_elapsed() && sleep.deadline() <= instant;
+        if !self.sleep.as_ref().is_some_and(is_armed) {
+            self.arm(instant);
         }
         loop {
             let sleep = self.sleep.as_mut().expect("it is armed");
             if sleep.as_mut().poll(cx).is_pending() {
                 return Poll::Pending;
             }
-            self.at = Duration::MAX;
-            if self.clock.now().mono >= deadline {
+            if clock.now().mono >= deadline {
                 return Poll::Ready(());
             }
-            self.arm(deadline);
+            self.arm(instant);
         }
     }
 
-    fn arm(&mut self, at: Duration) {
-        let instant = self.clock.instant(at);
+    fn arm(&mut self, at: Instant) {
         match &mut self.sleep {
-            Some(sleep) => sleep.as_mut().reset(instant),
-            None => self.sleep = Some(Box::pin(tokio::time::sleep_until(instant))),
+            Some(sleep) => sleep.as_mut().reset(at),
+            None => self.sleep = Some(Box::pin(tokio::time::sleep_until(at))),
         }
-        self.at = at;
     }
 }

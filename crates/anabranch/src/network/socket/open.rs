@@ -58,12 +58,11 @@ pub(in crate::network) async fn open(
 ) -> Result<Opened, Reason> {
     let Opening { bearer, link, direction, budget, floor_bytes, config, clock } = opening;
     let (reader, writer) = bearer.split();
-    let alarm = Alarm::new(clock);
     let mut steps = Steps {
         link,
         reader,
         writer,
-        alarm,
+        alarm: Alarm::default(),
         config,
         clock,
         allow: Some(allow),
@@ -136,7 +135,7 @@ impl<F: FnOnce(PeerId) -> Result<(), Reason>> Steps<F> {
                 continue;
             }
             let deadline = self.link.next_deadline();
-            if self.alarm.poll(cx, deadline).is_pending() {
+            if self.alarm.poll(cx, &self.clock, deadline).is_pending() {
                 return Poll::Pending;
             }
             self.handle(Input::Tick);

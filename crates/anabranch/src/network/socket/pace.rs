@@ -34,7 +34,6 @@ impl Default for Config {
 /// What a write routine knows of its bearer's rate.
 #[derive(Debug, Clone)]
 pub(super) struct Pace {
-    config: Config,
     bytes: u32,
     /// Since when the present sample runs, and what was taken in it; none while there is nothing to send.
     sample: Option<(Duration, u64)>,
@@ -42,8 +41,8 @@ pub(super) struct Pace {
 
 impl Pace {
     /// A careful one: as if the line were slow.
-    pub(super) fn new(config: Config) -> Self {
-        Self { config, bytes: config.min_bytes.get(), sample: None }
+    pub(super) fn new(config: &Config) -> Self {
+        Self { bytes: config.min_bytes.get(), sample: None }
     }
 
     /// How much may be written at once, and wait unsent.
@@ -52,7 +51,7 @@ impl Pace {
     }
 
     /// The bearer took so many bytes, and more wait. Says whether the bound changed.
-    pub(super) fn on_taken(&mut self, now: Duration, bytes: usize) -> bool {
+    pub(super) fn on_taken(&mut self, config: &Config, now: Duration, bytes: usize) -> bool {
         let (since, before) = *self.sample.get_or_insert((now, 0));
         let taken = before + bytes as u64;
         let elapsed = now.saturating_sub(since);
@@ -61,7 +60,7 @@ impl Pace {
             return false;
         }
         self.sample = Some((now, 0));
-        self.adapt(taken, elapsed)
+        self.adapt(config, taken, elapsed)
     }
 
     /// Nothing waits any more: the rate is ours now, and not the bearer's.
@@ -70,9 +69,9 @@ impl Pace {
     }
 
     /// Moves half of the way to the sample's rate, where that is worth a system call.
-    fn adapt(&mut self, taken: u64, elapsed: Duration) -> bool {
-        let (min, max) = (self.config.min_bytes.get(), self.config.max_bytes.get());
-        let ahead = u128::from(taken) * self.config.ahead.as_nanos() / elapsed.as_nanos().max(1);
+    fn adapt(&mut self, config: &Config, taken: u64, elapsed: Duration) -> bool {
+        let (min, max) = (config.min_bytes.get(), config.max_bytes.get());
+        let ahead = u128::from(taken) * config.ahead.as_nanos() / elapsed.as_nanos().max(1);
         let target = ahead.clamp(u128::from(min), u128::from(max)) as u32;
         let is_near = target.abs_diff(self.bytes) <= self.bytes / 8;
         let is_bound = target == min || target == max;
@@ -90,13 +89,14 @@ mod tests {
 
     /// Takes `per_ms` bytes each millisecond for so long; how often the bound changed.
     fn run(pace: &mut Pace, start_ms: u64, lasts_ms: u64, per_ms: usize) -> usize {
-        let changes = |ms| pace.on_taken(Duration::from_millis(ms), per_ms);
+        let config = Config::default();
+        let changes = |ms| pace.on_taken(&config, Duration::from_millis(ms), per_ms);
         (start_ms..start_ms + lasts_ms).map(changes).filter(|changed| *changed).count()
     }
 
     #[test]
     fn it_follows_the_rate_within_its_bounds() {
-        let mut pace = Pace::new(Config::default());
+        let mut pace = Pace::new(&Config::default());
         assert_eq!(pace.bytes(), 16 << 10);
         run(&mut pace, 0, 200, 1_000_000);
         assert_eq!(pace.bytes(), 128 << 10, "a fast line");
@@ -109,14 +109,14 @@ mod tests {
 
     #[test]
     fn it_rests_at_a_steady_rate() {
-        let mut pace = Pace::new(Config::default());
+        let mut pace = Pace::new(&Config::default());
         run(&mut pace, 0, 500, 30_000);
         assert_eq!(run(&mut pace, 500, 10_000, 30_000), 0, "system calls at a steady rate");
     }
 
     #[test]
     fn pauses_of_ours_are_no_slowness_of_the_bearer() {
-        let mut pace = Pace::new(Config::default());
+        let mut pace = Pace::new(&Config::default());
         run(&mut pace, 0, 200, 1_000_000);
         for round in 0..100 {
             pace.on_empty();

@@ -70,7 +70,7 @@ struct Ignoring {
 
 impl Routine {
     pub(super) fn new(socket: Arc<Socket>, above: Arc<dyn Above>, bearer: Reader, early: Vec<u8>) -> Self {
-        let (alarm, read_bytes) = (Alarm::new(*socket.clock()), socket.config().read_bytes);
+        let (alarm, read_bytes) = (Alarm::default(), socket.config().read_bytes);
         Self { socket, above, bearer, alarm, early, read_bytes, ending: None, has_left: false }
     }
 
@@ -99,7 +99,7 @@ impl Routine {
                 }
                 Poll::Pending => {
                     let deadline = self.deadline();
-                    if self.alarm.poll(cx, deadline).is_pending() {
+                    if self.alarm.poll(cx, self.socket.clock(), deadline).is_pending() {
                         return Poll::Pending;
                     }
                     self.handle(Input::Tick);

@@ -62,7 +62,7 @@ enum Next {
 
 impl Routine {
     pub(super) fn new(socket: Arc<Socket>, bearer: Writer, sealer: Sealer) -> Self {
-        let (pace, alarm) = (Pace::new(socket.config().pace), Alarm::new(*socket.clock()));
+        let (pace, alarm) = (Pace::new(&socket.config().pace), Alarm::default());
         // Where the system refuses, the connection is broken, and the first write will see that.
         let _ = bearer.set_unsent_bytes(pace.bytes());
         let unsent = Vec::new();
@@ -83,7 +83,7 @@ impl Routine {
             } else {
                 self.blocked_deadline()
             };
-            if self.alarm.poll(cx, deadline).is_pending() {
+            if self.alarm.poll(cx, self.socket.clock(), deadline).is_pending() {
                 return Poll::Pending;
             }
             self.on_deadline();
@@ -123,7 +123,7 @@ impl Routine {
         self.blocked = None;
         self.socket.sent_bytes.fetch_add(wrote as u64, Ordering::Relaxed);
         let now = self.socket.clock().now().mono;
-        if self.pace.on_taken(now, wrote) {
+        if self.pace.on_taken(&self.socket.config().pace, now, wrote) {
             let bytes = self.pace.bytes();
             self.socket.write_bytes.store(bytes, Ordering::Relaxed);
             // As at the start: a broken connection shows itself.
