@@ -46,6 +46,8 @@ pub struct Peers {
     pub max_per_address: NonZeroU32,
     /// The most handshakes at once.
     pub max_handshakes: NonZeroU32,
+    /// A connection that has proven no key for so long may lose its place to a newcomer that finds none.
+    pub silent_after_ms: u64,
     /// One address may try to connect once in this time; 0: as often as it likes. Loopback is exempt.
     pub try_interval_ms: u64,
     /// So many tries a second are taken from one IPv4 /24 or IPv6 /48. Loopback is exempt.
@@ -87,6 +89,8 @@ impl Default for Peers {
             max_per_address: nonzero32(16),
             // What follows is link.md's table, "Limits".
             max_handshakes: nonzero32(512),
+            // A guess: a few round trips.
+            silent_after_ms: 1_000,
             try_interval_ms: 5_000,
             tries_per_prefix: nonzero32(64),
             dial_timeout_ms: nonzero(10_000),

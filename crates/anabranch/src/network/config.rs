@@ -52,6 +52,9 @@ pub struct Caps {
     pub per_address: NonZeroUsize,
     /// Handshakes at once of those that others made. (Those of this node are bounded by `outbound`.)
     pub handshakes: NonZeroUsize,
+    /// A connection that has proven no key for so long may lose its place to a newcomer that finds none, so that those
+    /// who say nothing do not hold places until the handshake's deadline. A guess: a few round trips.
+    pub silent_after: Duration,
 }
 
 /// How often others may try to connect. Loopback is exempt.
@@ -127,6 +130,7 @@ impl Default for Caps {
             outbound: 96,
             per_address: at_least_one(16),
             handshakes: at_least_one(512),
+            silent_after: Duration::from_secs(1),
         }
     }
 }

@@ -139,8 +139,10 @@ impl Shared {
             config: self.config.socket,
             clock: self.clock,
         };
+        let evicted = berth.evicted();
         let opened = tokio::select! {
             () = self.stop.cancelled() => Err(Reason::Stopping),
+            () = evicted => Err(Reason::NoPlace),
             opened = open(opening, |peer| berth.proven(peer)) => opened,
         };
         let opened = opened.inspect_err(|reason| berth.end(reason.clone(), 0))?;

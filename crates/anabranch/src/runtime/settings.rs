@@ -35,6 +35,7 @@ pub(super) fn network(config: &Config, network: &NetworkId) -> Result<network::C
             outbound: peers.max_outbound as usize,
             per_address: size(peers.max_per_address),
             handshakes: size(peers.max_handshakes),
+            silent_after: Duration::from_millis(peers.silent_after_ms),
         },
         tries: Tries {
             address_interval: Duration::from_millis(peers.try_interval_ms),

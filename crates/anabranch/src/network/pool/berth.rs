@@ -1,6 +1,5 @@
 //! One connection's place in the pool, and the steps of its life that the pool decides on.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,18 +18,27 @@ use crate::network::status::Direction;
 pub(in crate::network) struct Berth<S: Clone> {
     pool: Arc<Pool<S>>,
     id: u64,
-    /// The address that was counted.
-    ip: Option<IpAddr>,
 }
 
 impl<S: Clone> Berth<S> {
-    pub(super) fn new(pool: Arc<Pool<S>>, id: u64, ip: Option<IpAddr>) -> Self {
-        Self { pool, id, ip }
+    pub(super) fn new(pool: Arc<Pool<S>>, id: u64) -> Self {
+        Self { pool, id }
     }
 
     /// Its number, never used again.
     pub(in crate::network) fn id(&self) -> u64 {
         self.id
+    }
+
+    /// Ready when the connection has lost its place to another, before it proved a key.
+    pub(in crate::network) fn evicted(&self) -> impl Future<Output = ()> + Send + use<S> {
+        let evicted = self.pool.lock().entry(self.id).evicted.clone();
+        async move {
+            match evicted {
+                Some(evicted) => evicted.cancelled_owned().await,
+                None => std::future::pending().await,
+            }
+        }
     }
 
     /// The dial begins.
@@ -56,6 +64,9 @@ impl<S: Clone> Berth<S> {
         let (direction, remote) = {
             let mut inner = pool.lock();
             let entry = inner.entry(self.id);
+            if entry.seat.is_none() {
+                return Err(Reason::NoPlace);
+            }
             entry.peer = Some(peer);
             entry.life.advance(pool.clock.now(), Event::Proven);
             (entry.direction, entry.remote.clone())
@@ -69,13 +80,15 @@ impl<S: Clone> Berth<S> {
         }
         inner.break_tie(pool, self.id, peer, direction, now.mono)?;
         let is_pinned = inner.peers.is_pinned(peer);
-        let seat = inner.entry(self.id).seat;
-        let seat =
-            inner.seats.prove(&pool.config.caps, seat, direction, is_pinned).map_err(|_| Reason::NoPlace)?;
+        // Whoever has proven a key is not evicted any more.
+        let seat = inner.entry(self.id).seat.ok_or(Reason::NoPlace)?;
+        let proven = inner.seats.prove(&pool.config.caps, seat, direction, is_pinned);
+        let seat = proven.map_err(|_| Reason::NoPlace)?;
         inner.proven += 1;
         let number = inner.proven;
         let entry = inner.entry(self.id);
-        entry.seat = seat;
+        entry.seat = Some(seat);
+        entry.evicted = None;
         entry.proven = Some(Proven { at: now.mono, number });
         entry.life.advance(now, Event::Allowed);
         Ok(())
@@ -127,7 +140,9 @@ impl<S: Clone> Drop for Berth<S> {
         if entry.is_shaking {
             inner.seats.shaken(entry.direction);
         }
-        inner.seats.release(entry.seat, entry.direction, self.ip);
+        if let Some(seat) = entry.seat {
+            inner.seats.release(seat, entry.direction, entry.ip);
+        }
         // Its task ended without a word: it was stopped, or it failed.
         entry.end(now, Reason::Dropped);
         let reason = entry.life.reason().cloned().unwrap_or(Reason::Dropped);

@@ -3,7 +3,8 @@
 //! It decides and keeps count; it opens no socket and spawns no task. A connection's place is a [`Berth`], which
 //! is held by whoever works on the connection and gives the place back when it is dropped, however that came.
 //!
-//! **Invariant:** a connection counts in the caps from before its first byte until its berth is dropped.
+//! **Invariant:** a connection counts in the caps from before its first byte until its berth is dropped, or it lost
+//! its place to another and is told to end.
 //! **Invariant:** at most one connection per peer is registered as open, under the key that it proved.
 //! **Invariant:** nothing about a peer changes before its key is proven.
 //! **Invariant:** no socket is touched and no hook called while the lock is held.
@@ -24,11 +25,12 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use link::PeerId;
 use link::reason::Reason;
 use link::state::{Lifecycle, State};
+use link::{PeerId, Time};
 use rand_chacha::ChaCha20Rng;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::address::Remote;
 use super::clock::Clock;
@@ -37,7 +39,7 @@ use super::status::{DepartedPeers, Direction};
 
 use departed::Past;
 use known::Peers;
-use seats::{Seat, Seats};
+use seats::{Seat, Seats, network_of};
 use tries::Recent;
 
 pub(super) use berth::Berth;
@@ -80,6 +82,8 @@ pub(super) struct Entry<S> {
     pub(super) id: u64,
     pub(super) direction: Direction,
     pub(super) remote: Remote,
+    /// The address that was counted.
+    ip: Option<IpAddr>,
     pub(super) life: Lifecycle,
     /// When its place was taken.
     pub(super) since: Duration,
@@ -89,8 +93,11 @@ pub(super) struct Entry<S> {
     pub(super) expected: Option<PeerId>,
     pub(super) socket: Option<S>,
     pub(super) strikes: u32,
-    seat: Seat,
+    /// Nothing once it has lost its place to another.
+    seat: Option<Seat>,
     is_shaking: bool,
+    /// Ends its handshake; gone when that is over.
+    evicted: Option<CancellationToken>,
     /// The state before its end began.
     last: State,
     proven: Option<Proven>,
@@ -170,13 +177,19 @@ impl<S: Clone> Pool<S> {
             return Err(NoPlace::Stopping);
         }
         let ip = remote.ip();
-        let taken = inner.try_in(&self.config, ip, now.mono).inspect_err(|why| inner.refused.count(*why));
+        let mut taken = inner.try_in(&self.config, ip, now.mono);
+        if let Err(NoPlace::Full(why)) = taken
+            && inner.evict(&self.config, why, ip, now)
+        {
+            taken = inner.try_in(&self.config, ip, now.mono);
+        }
+        let taken = taken.inspect_err(|why| inner.refused.count(*why));
         let entered =
             taken.map(|seat| inner.enter(seat, Direction::Accepted, remote, None, Lifecycle::new(now)));
         drop(inner);
         self.bump();
         let id = entered?;
-        Ok(Berth::new(self.clone(), id, ip))
+        Ok(Berth::new(self.clone(), id))
     }
 
     /// Takes a place for a connection that this node is about to make.
@@ -193,7 +206,7 @@ impl<S: Clone> Pool<S> {
         let id = inner.enter(seat, Direction::Dialled, remote, Some(expected), Lifecycle::new(now));
         drop(inner);
         self.bump();
-        Ok(Berth::new(self.clone(), id, ip))
+        Ok(Berth::new(self.clone(), id))
     }
 
     /// What is open with a peer.
@@ -278,6 +291,31 @@ impl<S> Inner<S> {
         Ok(seat)
     }
 
+    /// Takes the place of the oldest connection that came in and has been silent for too long, if there is one whose
+    /// place would help. Whoever proves a key keeps what it has.
+    fn evict(&mut self, config: &Config, why: Full, ip: Option<IpAddr>, now: Time) -> bool {
+        let address = ip.map(network_of);
+        let is_silent = |entry: &&mut Entry<S>| {
+            let helps = why != Full::Address || entry.ip.map(network_of) == address;
+            let age = now.mono.saturating_sub(entry.since);
+            let is_nobody = entry.direction == Direction::Accepted && entry.peer.is_none();
+            helps && is_nobody && entry.seat.is_some() && age >= config.caps.silent_after
+        };
+        // Their numbers rise with time.
+        let Some(entry) = self.entries.values_mut().find(is_silent) else { return false };
+        entry.end(now, Reason::NoPlace);
+        if let Some(evicted) = &entry.evicted {
+            evicted.cancel();
+        }
+        if let Some(seat) = entry.seat.take() {
+            self.seats.release(seat, entry.direction, entry.ip);
+        }
+        if std::mem::take(&mut entry.is_shaking) {
+            self.seats.shaken(entry.direction);
+        }
+        true
+    }
+
     fn enter(
         &mut self,
         seat: Seat,
@@ -288,19 +326,21 @@ impl<S> Inner<S> {
     ) -> u64 {
         let id = self.next_id;
         self.next_id += 1;
-        let since = life.since().mono;
+        let (since, ip) = (life.since().mono, remote.ip());
         let entry = Entry {
             id,
             direction,
             remote,
+            ip,
             life,
             since,
             peer: None,
             expected,
             socket: None,
             strikes: 0,
-            seat,
+            seat: Some(seat),
             is_shaking: true,
+            evicted: Some(CancellationToken::new()),
             last: State::Opening,
             proven: None,
             opened_at: None,
@@ -320,7 +360,7 @@ impl<S> Entry<S> {
         self.peer == Some(peer) && self.proven.is_some() && self.life.state().is_live()
     }
 
-    fn end(&mut self, now: link::Time, reason: Reason) {
+    fn end(&mut self, now: Time, reason: Reason) {
         let last = self.life.state();
         if self.life.end(now, reason) {
             self.last = last;

@@ -188,6 +188,7 @@ mod tests {
             outbound: 2,
             per_address: NonZeroUsize::new(2).unwrap(),
             handshakes: NonZeroUsize::new(5).unwrap(),
+            ..Caps::default()
         }
     }
 

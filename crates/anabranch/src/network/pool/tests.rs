@@ -159,6 +159,45 @@ async fn a_pinned_peer_finds_a_place_when_all_others_are_taken() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_says_nothing_loses_its_place_to_a_newcomer() {
+    let pool = pool(|config| {
+        config.caps.connections = NonZeroUsize::new(3).unwrap();
+        config.caps.reserved = 1;
+    });
+    let (silent, proven, last) = (accept(&pool), accept(&pool), accept(&pool));
+    assert_eq!(proven.proven(LARGE), Ok(()));
+    assert_eq!(pool.accept(Remote::Pipe).err(), Some(NoPlace::Full(Full::Connections)), "they are new");
+    tokio::time::advance(Duration::from_secs(1)).await;
+    let newcomer = accept(&pool);
+    silent.evicted().await;
+    assert_eq!(silent.proven(SMALL), Err(Reason::NoPlace), "it is too late");
+    assert_eq!(pool.counts(), (3, 3));
+    drop(silent);
+    assert_eq!((pool.counts(), reasons(&pool)), ((3, 3), vec!["no_place"]));
+    assert_eq!((newcomer.proven(SMALL), newcomer.open("newcomer")), (Ok(()), Ok(None)));
+    // Then the last silent one; whoever has proven a key stays, open or not.
+    let _other = accept(&pool);
+    last.evicted().await;
+    assert_eq!(pool.accept(Remote::Pipe).err(), Some(NoPlace::Full(Full::Connections)));
+    assert_eq!(proven.open("proven"), Ok(None));
+    drop((last, proven, newcomer));
+    assert_eq!(pool.counts(), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_address_evicts_only_its_own() {
+    let pool = pool(|config| config.caps.per_address = NonZeroUsize::new(1).unwrap());
+    let from = |host: u8| Remote::Ip(([127, 0, 0, host], 1).into());
+    let (one, two) = (pool.accept(from(1)).unwrap(), pool.accept(from(2)).unwrap());
+    tokio::time::advance(Duration::from_secs(1)).await;
+    let again = pool.accept(from(2)).unwrap();
+    two.evicted().await;
+    assert_eq!(pool.counts(), (2, 2));
+    drop((one, two, again));
+    assert_eq!(pool.counts(), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn failed_dials_leave_nothing_behind_but_their_pause() {
     let pool = pool(|_| ());
     let address = Address::Unix("peer".into());
