@@ -78,10 +78,3 @@ async fn the_last_handle_that_is_dropped_ends_everything() {
     tokio::time::timeout(PATIENCE, shared.tasks.wait()).await.expect("its tasks end");
     a.until(|network| !network.is_connected(identity(2).peer_id())).await;
 }
-
-/// The runtime lays tasks out in steps of 128 bytes and needs 112 of its own: each of these is two steps and not three.
-#[test]
-fn a_sockets_tasks_are_small() {
-    assert!(size_of::<read::Routine>() <= 144, "reading: {}", size_of::<read::Routine>());
-    assert!(size_of::<write::Routine>() <= 144, "writing: {}", size_of::<write::Routine>());
-}
