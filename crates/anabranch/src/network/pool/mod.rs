@@ -295,7 +295,7 @@ impl<S> Inner<S> {
     /// place would help. Whoever proves a key keeps what it has.
     fn evict(&mut self, config: &Config, why: Full, ip: Option<IpAddr>, now: Time) -> bool {
         let address = ip.map(network_of);
-        let is_silent = |entry: &&mut Entry<S>| {
+        let is_silent = |entry: &&mut Box<Entry<S>>| {
             let helps = why != Full::Address || entry.ip.map(network_of) == address;
             let age = now.mono.saturating_sub(entry.since);
             let is_nobody = entry.direction == Direction::Accepted && entry.peer.is_none();
