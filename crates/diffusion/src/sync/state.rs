@@ -144,6 +144,8 @@ pub struct State {
     /// R: the last header received; once it is pruned, the last block that it shared with our chain.
     received: Option<Place>,
     plib: Tip,
+    /// Where the peer's LIB stands, once it stood in our tree: in the log it is not looked for.
+    plib_at: Option<Place>,
     /// The LIB that our hello named.
     told: Tip,
     best: Tip,
@@ -169,6 +171,7 @@ impl State {
             sent: None,
             received: None,
             plib: Tip::default(),
+            plib_at: None,
             told: Tip::default(),
             best: Tip::default(),
             fin: Tip::default(),
@@ -194,7 +197,7 @@ impl State {
             Input::Found(place) => self.on_found(chain, place, out),
             Input::Loaded => self.on_loaded(chain, out),
             Input::Room { bytes } => self.on_room(chain, bytes, out),
-            Input::Settling(place) => self.on_settling(chain, place),
+            Input::Settling(place) => self.on_settling(chain, place, out),
             Input::Moved => self.on_moved(chain, out),
         }
     }
@@ -327,6 +330,7 @@ impl State {
         self.heard = Some(fin.tip);
         if rank(&fin.tip) > rank(&self.plib) {
             self.plib = fin.tip;
+            self.plib_at = None;
         }
         let lib = chain.lib().tip;
         if rank(&fin.tip) == rank(&lib) && fin.tip != lib {
@@ -352,15 +356,32 @@ impl State {
     }
 
     /// Before the tree is pruned: what of a cursor will not stand above `place` falls back to the way there.
-    fn on_settling(&mut self, chain: &impl Chain, place: Place) {
-        let lib = chain.lib().count;
+    fn on_settling(&mut self, chain: &impl Chain, place: Place, out: &mut Vec<Output>) {
+        let lib = chain.lib();
         for cursor in [&mut self.sent, &mut self.received] {
-            if let Some(at) = cursor.filter(|at| at.count > lib) {
+            if let Some(at) = cursor.filter(|at| at.count > lib.count) {
                 let shared = chain.common(&at, &place);
                 if shared != Some(place) {
                     *cursor = shared;
                 }
             }
+        }
+        self.find_plib(chain);
+        let Some(theirs) = self.plib_at.filter(|theirs| theirs.count > lib.count) else { return };
+        self.plib_at = None;
+        // Where it had to make room in the tree, nothing is known.
+        let Some(shared) = chain.common(&theirs, &place) else { return };
+        if shared == theirs || shared == place {
+            self.plib_at = Some(theirs);
+        } else {
+            out.push(Output::Violation(Violation::Conflict { theirs: theirs.tip, ours: place.tip }));
+        }
+    }
+
+    /// Looks for the peer's LIB while it is in the tree.
+    fn find_plib(&mut self, chain: &impl Chain) {
+        if self.phase == Phase::Ready && self.plib_at.is_none() {
+            self.plib_at = chain.find(self.plib.point.hash()).filter(|place| place.tip == self.plib);
         }
     }
 
@@ -398,9 +419,9 @@ impl State {
                 None => self.received = None,
             }
         }
-        if let Some(lib) = chain.find(self.plib.point.hash()).filter(|place| place.tip == self.plib)
-            && chain.at(lib.count) == Some(lib)
-        {
+        self.find_plib(chain);
+        let is_ours = |at: &Place| at.count <= chain.lib().count || chain.at(at.count).as_ref() == Some(at);
+        if let Some(lib) = self.plib_at.filter(is_ours) {
             self.raise_to(lib);
         }
     }
