@@ -1,4 +1,23 @@
 //! Bodies: who is asked for which, one tree per producer (spec/block-sync.md, "Bodies").
+//!
+//! One [`State`] per node. A body is never flooded: the first that announces a header is asked for its body, pushes
+//! that producer's next ones unasked, and so becomes this producer's parent. When it is slow, refuses or leaves, the
+//! next one is asked, and the parent moves along. Whoever is asked for a body that it does not have parks the request
+//! and answers when it has it.
+//!
+//! It deliberately holds no body, checks none, and knows no chain: the driver says what is wanted, what arrived and what
+//! can be served. Ranges of a node that is far behind are not for trees: they go through the `fetch` crate.
+//!
+//! **Invariant** B1 (see [`State::check_invariants`]): every wanted body has been asked of a connected peer, or is
+//! pushed by its producer's parent, or everybody was asked in vain and will be again, or there is nobody to ask.
+
+mod config;
+mod peer;
+mod state;
+
+pub use config::Config;
+pub use peer::Mode;
+pub use state::{Input, Output, State, Status};
 
 /// Who made a block, as its format names producers: a public key, or a hash of one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
