@@ -102,7 +102,8 @@ async fn opened((near, far): (Bearer, Bearer)) -> [(Opened, Budget); 2] {
     let accept = open(opening(far, Direction::Accepted, &budgets[1]), |_| Ok(()));
     let (dialled, accepted) = tokio::join!(dial, accept);
     let [ours, theirs] = budgets;
-    [(dialled.ok().expect("it opens"), ours), (accepted.ok().expect("it opens"), theirs)]
+    let is_open = |opened: Result<Opened, Reason>| opened.unwrap_or_else(|reason| panic!("{reason}"));
+    [(is_open(dialled), ours), (is_open(accepted), theirs)]
 }
 
 async fn pair(bearers: (Bearer, Bearer)) -> (Side, Side) {
