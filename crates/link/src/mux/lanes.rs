@@ -16,7 +16,7 @@ use crate::channel::{Channel, Lane};
 use crate::segment::MAX_SENT_BYTES;
 
 /// What a channel of share 1 may send in a turn: one full segment.
-const QUANTUM_BYTES: i64 = MAX_SENT_BYTES as i64;
+const QUANTUM_BYTES: i32 = MAX_SENT_BYTES as i32;
 
 /// What is left of a budget is used for a cut segment only when this much fits: a frame costs 26 bytes and a
 /// microsecond.
@@ -38,9 +38,9 @@ pub struct Lanes {
 #[derive(Debug, Clone)]
 struct Share {
     protocol: Protocol,
-    quantum: i64,
+    quantum: i32,
     /// What it may still send in this turn; negative where it owes.
-    deficit: i64,
+    deficit: i32,
 }
 
 /// One pass over the channels: a channel that had nothing to send is not asked again.
@@ -59,7 +59,7 @@ impl Lanes {
             match channel.lane {
                 Lane::Bulk => bulk.push(Share {
                     protocol: channel.number,
-                    quantum: QUANTUM_BYTES * i64::from(channel.share.max(1)),
+                    quantum: QUANTUM_BYTES * i32::from(channel.share.max(1)),
                     deficit: 0,
                 }),
                 lane => strict.push((lane, channel.number)),
@@ -111,7 +111,7 @@ impl Order for Pass<'_> {
             return self.lanes.pass_turn();
         }
         self.silent = 0;
-        share.deficit -= bytes as i64;
+        share.deficit -= bytes as i32;
         if share.deficit <= 0 {
             self.lanes.pass_turn();
         }

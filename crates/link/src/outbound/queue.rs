@@ -31,12 +31,12 @@ pub(super) struct Queue {
     pub(super) channel: Protocol,
     /// The longest message that the peer takes.
     pub(super) max_message_bytes: u32,
-    window_bytes: u64,
+    window_bytes: u32,
     /// How much we let the peer have under way: as much may wait for it, and no more, so that what it can make us
     /// keep by asking and not reading is bounded by that twice.
     own_window_bytes: u32,
     /// How much is under way to the peer and not yet granted back.
-    used_bytes: u64,
+    used_bytes: u32,
     waiting: VecDeque<Waiting>,
     /// The cost of all that waits.
     waiting_bytes: u64,
@@ -48,7 +48,7 @@ impl Queue {
         Self {
             channel: agreed.channel.number,
             max_message_bytes: agreed.peer_max_message_bytes,
-            window_bytes: u64::from(agreed.peer_window_bytes),
+            window_bytes: agreed.peer_window_bytes,
             own_window_bytes: agreed.channel.window_bytes,
             used_bytes: 0,
             waiting: VecDeque::new(),
@@ -88,13 +88,12 @@ impl Queue {
 
     /// How much may still be sent before the peer grants more.
     pub(super) fn credit_bytes(&self) -> u64 {
-        self.window_bytes - self.used_bytes
+        u64::from(self.window_bytes - self.used_bytes)
     }
 
     /// Gives credit back; no where that is more than was used. What was used is back then all the same.
     #[must_use]
     pub(super) fn grant(&mut self, bytes: u32) -> bool {
-        let bytes = u64::from(bytes);
         let fits = bytes <= self.used_bytes;
         self.used_bytes = self.used_bytes.saturating_sub(bytes);
         fits
@@ -136,7 +135,8 @@ impl Queue {
     fn send(&mut self, room: usize, batch: &mut Batch) -> usize {
         let Some(front) = self.waiting.front_mut() else { return 0 };
         if front.head_sent == 0 {
-            self.used_bytes += front.cost;
+            // It was looked at before whether there is credit for it, and a window has 32 bits.
+            self.used_bytes += front.cost as u32;
         }
         let head = &front.head[usize::from(front.head_sent)..];
         let head = &head[..head.len().min(room)];
