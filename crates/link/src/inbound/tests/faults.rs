@@ -228,6 +228,18 @@ fn an_endless_message_is_a_fault_again_and_again() {
 }
 
 #[test]
+fn a_message_that_is_a_little_too_long_is_one_fault() {
+    let mut scene = Scene::new();
+    // Longer than what may pass by before it is complained of again, and by that much no more.
+    let bytes = message_bytes(Kind::Note, &[1; 65_537]);
+    for piece in bytes.chunks(3_000) {
+        scene.send(URGENT, piece);
+    }
+    let faults = scene.seen().iter().filter(|seen| matches!(seen, Seen::Rejected(_))).count();
+    assert_eq!(faults, 1);
+}
+
+#[test]
 fn a_frame_that_stops_in_its_middle_closes_the_link() {
     let mut scene = Scene::new();
     let wire = scene.sealed(&segment(URGENT, Mode::Initiator, &message_bytes(Kind::Note, b"abc")));
