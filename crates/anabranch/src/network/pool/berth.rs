@@ -52,7 +52,10 @@ impl<S: Clone> Berth<S> {
         let now = self.pool.clock.now();
         let mut inner = self.pool.lock();
         let entry = inner.entry(self.id);
-        entry.life.advance(now, Event::BearerUp);
+        // It may have lost its place already.
+        if entry.life.state().is_live() {
+            entry.life.advance(now, Event::BearerUp);
+        }
         if let Some(remote) = remote {
             entry.remote = remote;
         }

@@ -178,10 +178,14 @@ impl<S: Clone> Pool<S> {
         }
         let ip = remote.ip();
         let mut taken = inner.try_in(&self.config, ip, now.mono);
-        if let Err(NoPlace::Full(why)) = taken
-            && inner.evict(&self.config, why, ip, now)
-        {
-            taken = inner.try_in(&self.config, ip, now.mono);
+        if let Err(NoPlace::Full(why)) = taken {
+            // Who tries too often gets nobody's place.
+            let may = ip.map_or(Ok(()), |ip| inner.tries.check(&self.config.tries, ip, now.mono));
+            if let Err(too_many) = may {
+                taken = Err(too_many.into());
+            } else if inner.evict(&self.config, why, ip, now) {
+                taken = inner.try_in(&self.config, ip, now.mono);
+            }
         }
         let taken = taken.inspect_err(|why| inner.refused.count(*why));
         let entered =

@@ -185,6 +185,21 @@ async fn who_says_nothing_loses_its_place_to_a_newcomer() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_tries_too_often_gets_nobodys_place() {
+    let pool = pool(|config| {
+        config.caps.connections = NonZeroUsize::new(1).unwrap();
+        config.caps.reserved = 0;
+    });
+    let from = |host: u8| Remote::Ip(([10, 0, 0, host], 1).into());
+    let silent = pool.accept(from(1)).unwrap();
+    silent.bearer_up(None);
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert_eq!(pool.accept(from(1)).err(), Some(NoPlace::Tries(tries::TooMany::Address)));
+    assert_eq!((pool.counts(), pool.departed().refused.too_many_tries), ((1, 1), 1));
+    assert_eq!(silent.proven(SMALL), Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_address_evicts_only_its_own() {
     let pool = pool(|config| config.caps.per_address = NonZeroUsize::new(1).unwrap());
     let from = |host: u8| Remote::Ip(([127, 0, 0, host], 1).into());

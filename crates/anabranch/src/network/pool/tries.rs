@@ -40,24 +40,32 @@ pub(super) struct Recent {
 }
 
 impl Recent {
+    /// Whether a try would be taken now.
+    pub(super) fn check(&self, config: &Tries, ip: IpAddr, now: Duration) -> Result<(), TooMany> {
+        let ip = ip.to_canonical();
+        if ip.is_loopback() {
+            return Ok(());
+        }
+        let last = self.addresses.get(&network_of(ip));
+        if last.is_some_and(|at| now.saturating_sub(*at) < config.address_interval) {
+            return Err(TooMany::Address);
+        }
+        if self.of_prefix(prefix_of(ip), now).1 >= config.per_prefix.get() {
+            return Err(TooMany::Prefix);
+        }
+        Ok(())
+    }
+
     /// Notes a try, or refuses it. One that is refused does not put off the next.
     pub(super) fn note(&mut self, config: &Tries, ip: IpAddr, now: Duration) -> Result<(), TooMany> {
+        self.check(config, ip, now)?;
         let ip = ip.to_canonical();
         if ip.is_loopback() {
             return Ok(());
         }
         let (address, prefix) = (network_of(ip), prefix_of(ip));
+        let (since, count) = self.of_prefix(prefix, now);
         let is_fresh = |at: Duration| now.saturating_sub(at) < config.address_interval;
-        if self.addresses.get(&address).is_some_and(|at| is_fresh(*at)) {
-            return Err(TooMany::Address);
-        }
-        let (since, count) = match self.prefixes.get(&prefix) {
-            Some((since, count)) if now.saturating_sub(*since) < PREFIX_WINDOW => (*since, *count),
-            _ => (now, 0),
-        };
-        if count >= config.per_prefix.get() {
-            return Err(TooMany::Prefix);
-        }
         let is_full = self.addresses.len().max(self.prefixes.len()) >= MAX_REMEMBERED;
         if is_full && now.saturating_sub(self.swept) >= SWEEP {
             self.swept = now;
@@ -71,6 +79,14 @@ impl Recent {
             self.prefixes.insert(prefix, (since, count + 1));
         }
         Ok(())
+    }
+
+    /// Since when the tries of a prefix are counted, and how many there were.
+    fn of_prefix(&self, prefix: IpAddr, now: Duration) -> (Duration, u32) {
+        match self.prefixes.get(&prefix) {
+            Some((since, count)) if now.saturating_sub(*since) < PREFIX_WINDOW => (*since, *count),
+            _ => (now, 0),
+        }
     }
 }
 
