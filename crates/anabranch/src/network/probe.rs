@@ -39,6 +39,8 @@ pub struct Probe {
     heard: Arc<Heard>,
     ended: watch::Receiver<Option<Reason>>,
     tasks: TaskTracker,
+    /// How long an answer is waited for, though the peer says other things: as long as silence is borne.
+    patience: Duration,
     /// From the first thought of the peer's address to a bearer.
     pub dial: Duration,
     /// From the bearer to an open link.
@@ -67,6 +69,12 @@ pub enum EchoError {
     TooLong {
         /// Its limit.
         limit: u32,
+    },
+    /// The peer does not answer, or not all.
+    #[error("not all that was sent came back within {after:?}")]
+    Lost {
+        /// How long was waited after the last was sent.
+        after: Duration,
     },
     /// Other bytes came back than were sent.
     #[error("other bytes came back than were sent")]
@@ -113,7 +121,8 @@ impl Probe {
         let (socket, heard, tasks) = (opened.socket().clone(), Arc::<Heard>::default(), TaskTracker::new());
         let ended = heard.ended.subscribe();
         opened.start(heard.clone(), Box::new(()), &tasks);
-        Ok(Self { socket, heard, ended, tasks, dial: dialled - begun, handshake })
+        let patience = config.link.rules.config().silence;
+        Ok(Self { socket, heard, ended, tasks, patience, dial: dialled - begun, handshake })
     }
 
     /// What both sides agreed on.
@@ -124,7 +133,7 @@ impl Probe {
     /// What pings tell once there are more answers than `seen`. The first ping goes out by itself.
     ///
     /// # Errors
-    /// When the link ends before.
+    /// When the link ends before, or the peer does not answer.
     pub async fn pong(&mut self, seen: u64) -> Result<ping::Figures, Reason> {
         let socket = self.socket.clone();
         let pong = async {
@@ -140,6 +149,7 @@ impl Probe {
             biased;
             figures = pong => Ok(figures),
             reason = ended(&mut self.ended) => Err(reason),
+            () = tokio::time::sleep(self.patience) => Err(Reason::Silent),
         }
     }
 
@@ -151,7 +161,7 @@ impl Probe {
     /// Sends messages of `size` bytes for `time`, several at once, and waits until all have come back.
     ///
     /// # Errors
-    /// When the peer echoes nothing of the kind, something else comes back, or the link ends.
+    /// When the peer echoes nothing of the kind, not all or something else comes back, or the link ends.
     pub async fn echo(&mut self, size: u32, time: Duration) -> Result<Echoed, EchoError> {
         let agreed = self.agreed().channels.iter().find(|agreed| agreed.channel.number == channel::ECHO);
         let limit = agreed.ok_or(EchoError::NoChannel)?.peer_max_message_bytes;
@@ -163,6 +173,9 @@ impl Probe {
             biased;
             reason = ended(&mut self.ended) => Err(reason.into()),
             echoed = echo(&socket, &heard, size as usize, time) => echoed,
+            () = tokio::time::sleep(time.saturating_add(self.patience)) => {
+                Err(EchoError::Lost { after: self.patience })
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anabranch::config::Config;
+use anabranch::link::agreement::Disagreement;
 use anabranch::link::reason::{Code, Reason};
 use anabranch::link::{self, channel, session};
 use anabranch::network::probe::{EchoError, Probe};
@@ -155,7 +156,13 @@ fn failure(args: &Ping, network: &NetworkId, reason: Reason) -> Failure {
         }
         Reason::DialFailed(_) | Reason::DialTimeout => failed(&format!("cannot reach {}", peer.address))
             .hint("is the address right, and does a node listen there (`run --listen`)?"),
-        Reason::Refused(Code::OtherNetwork) | Reason::ByPeer(Code::OtherNetwork) | Reason::Disagreed(_) => {
+        Reason::Eof => failed(&format!("no link with {peer}")).hint(
+            "is it an Anabranch node that listens there? One takes a try from each address every few seconds: try again \
+             in a moment",
+        ),
+        Reason::Refused(Code::OtherNetwork)
+        | Reason::ByPeer(Code::OtherNetwork)
+        | Reason::Disagreed(Disagreement::OtherNetwork { .. }) => {
             failed(&format!("{peer} is on another network than `{}`", network.name))
                 .hint("--network says which one to speak of; both sides need the same network file")
         }

@@ -104,3 +104,12 @@ async fn a_peer_that_leaves_ends_the_wait_for_it() {
     let ended = waiting.await.expect("no panic");
     assert_eq!(ended, Err(EchoError::Ended(Reason::ByPeer(link::reason::Code::Stopping))));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_keeps_what_it_should_echo_is_not_waited_for_for_ever() {
+    let (network, _sink, address) = network(channel::defaults());
+    let mut probe = probe(network.peer_id(), address).await.expect("linked");
+    // It is alive all the while: pings are answered.
+    let echoed = tokio::time::timeout(Duration::from_secs(3_600), probe.echo(1_000, A_MOMENT)).await;
+    assert_eq!(echoed.expect("it ends"), Err(EchoError::Lost { after: Duration::from_secs(75) }));
+}
