@@ -57,22 +57,25 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Report> {
         }
     }
     let mut report = Report::new("link");
-    let middle = |of: fn(&Figures) -> f64| {
-        let [ours, plain, snow, rustls] = figures
-            .each_ref()
-            .map(|of_side| if of_side.is_empty() { f64::NAN } else { median(of_side.iter().map(of)) });
-        (ours, [("plain", plain), ("snow", snow), ("rustls", rustls)])
+    let [ours, others @ ..] = &figures;
+    let names = ["plain", "snow", "rustls"];
+    let beside = |of: fn(&Figures) -> f64| {
+        let measured = names.into_iter().zip(others).filter(|(_, figures)| !figures.is_empty());
+        measured.map(|(name, figures)| (name, median(figures.iter().map(of)))).collect::<Vec<_>>()
     };
-    let (ours, beside) = middle(|figures| figures.mb_per_s);
-    report.row("mb_per_s", "MB/s", ours, &beside);
-    let (ours, beside) = middle(|figures| figures.cpu_ns_per_byte);
-    report.row("cpu_ns_per_byte", "ns", ours, &beside);
-    report.row(
-        "cpu_ns_per_byte_over_plain",
-        "ns",
-        ours - beside[0].1,
-        &[("snow", beside[1].1 - beside[0].1)],
-    );
+    if ours.is_empty() {
+        return Ok(report);
+    }
+    let rates = beside(|figures| figures.mb_per_s);
+    report.row("mb_per_s", "MB/s", median(ours.iter().map(|figures| figures.mb_per_s)), &rates);
+    let mut cpu = beside(|figures| figures.cpu_ns_per_byte);
+    let ours = median(ours.iter().map(|figures| figures.cpu_ns_per_byte));
+    report.row("cpu_ns_per_byte", "ns", ours, &cpu);
+    if let Some(at) = cpu.iter().position(|(name, _)| *name == "plain") {
+        let (_, plain) = cpu.remove(at);
+        let above = cpu.iter().map(|(name, of_side)| (*name, of_side - plain)).collect::<Vec<_>>();
+        report.row("cpu_ns_per_byte_over_plain", "ns", ours - plain, &above);
+    }
     Ok(report)
 }
 
