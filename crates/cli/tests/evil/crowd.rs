@@ -7,7 +7,7 @@ use crate::frames::STRIKES;
 use crate::noise::{Claim, Key};
 use crate::peer::{ECHO, Peer};
 use crate::scene::{ROOM, Scene, eventually};
-use crate::wire::Wire;
+use crate::wire::{PATIENCE, Wire};
 
 const SLACK_BYTES: u64 = 8 << 20;
 
@@ -68,7 +68,8 @@ fn silent_crowd() {
             if opened.is_ok_and(|mut peer| peer.ping().is_ok()) {
                 break;
             }
-            assert!(begun.elapsed() < PROMPT, "the pinned peer waits for those that say nothing");
+            // Places are given up at once, but to whoever comes first, and there are a hundred that try.
+            assert!(begun.elapsed() < PATIENCE, "the pinned peer waits for those that say nothing");
             // Each that was dismissed comes again.
             for (at, wire) in crowd.iter_mut().enumerate() {
                 if wire.is_closed_now() {

@@ -167,9 +167,19 @@ impl Scene {
         sockets.iter().filter(is_open).cloned().collect()
     }
 
-    /// What the status says of an open link.
+    /// What the status says of an open link; the victim may not have heard our hello yet.
+    #[track_caller]
     pub(crate) fn status(&self, peer: &Peer) -> Value {
-        self.links(&peer.key).pop().unwrap_or(Value::Null)
+        let mut found = None;
+        eventually(
+            "the link is listed",
+            || {
+                found = self.links(&peer.key).pop();
+                found.is_some()
+            },
+            || self.victim.get("/peers/departed").to_string(),
+        );
+        found.expect("it was found")
     }
 
     /// How many strikes an open link has.
