@@ -17,6 +17,13 @@ const FRAME_BYTES: u32 = 12_312;
 /// fewer system calls, the cheaper the byte; beyond it nothing is gained (measured).
 const READ_BYTES: u32 = 16 * (FRAME_BYTES + 2);
 
+/// The most that one read may bring. A guess: far beyond where anything is gained, and every thread keeps as much.
+const MAX_READ_BYTES: u32 = 16 << 20;
+
+/// The most strikes, and the most pings in a row. A guess: for each of them a peer can make this node remember
+/// something.
+const MAX_REMEMBERED: u32 = 4_096;
+
 /// One link with one peer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -132,6 +139,15 @@ impl Link {
         }
         if self.read_bytes.get() < FRAME_BYTES {
             return Err(Error::ReadBytes { found: self.read_bytes.get() });
+        }
+        for (key, found, most) in [
+            ("link.read_bytes", self.read_bytes.get(), MAX_READ_BYTES),
+            ("link.strikes", self.strikes, MAX_REMEMBERED),
+            ("link.ping_burst", self.ping_burst.get(), MAX_REMEMBERED),
+        ] {
+            if found > most {
+                return Err(Error::TooMuch { key, found, most });
+            }
         }
         if let Some(name) = self.channels.keys().find(|name| !known(name)) {
             let known = channel::defaults().iter().map(|channel| channel.name).collect::<Vec<_>>().join(", ");

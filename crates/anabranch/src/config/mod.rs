@@ -166,6 +166,16 @@ pub enum Error {
         /// What was given.
         found: u32,
     },
+    /// A number with which a peer could make this node keep too much, or it would keep that by itself.
+    #[error("`{key}` is {found}: give at most {most}")]
+    TooMuch {
+        /// Of what.
+        key: &'static str,
+        /// What was given.
+        found: u32,
+        /// The most.
+        most: u32,
+    },
     /// More is promised to links than there is.
     #[error(
         "`link.floor_bytes` ({floor}) for each of `peers.max_connections` ({links}) is more than \

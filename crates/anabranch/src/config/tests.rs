@@ -130,6 +130,9 @@ fn refuses_limits_that_contradict_each_other() {
     assert!(matches!(link("max_held_bytes = 1000000"), Err(Error::Floors { .. })));
     assert!(matches!(link("read_bytes = 4096"), Err(Error::ReadBytes { found: 4096 })));
     link("strikes = 0").expect("off");
+    for much in ["strikes = 1000000", "ping_burst = 1000000", "read_bytes = 1000000000"] {
+        assert!(matches!(link(much), Err(Error::TooMuch { .. })), "{much}");
+    }
     assert!(matches!(link("[link.channels.body]\nshare = 1"), Err(Error::Channel { .. })));
     assert!(matches!(link("[link.channels.bodies]\nwindow_bytes = 1"), Err(Error::Channels(_))));
 }
