@@ -255,6 +255,7 @@ fn a_ban_holds_over_a_restart_until_it_is_lifted() {
     foe_pings(&format!("{key}@{listen}")).expect_code(5).expect_stderr("banned");
     let listed = run(&["peers", "--data-dir", text(&data), "--json"]).expect_code(0).json();
     assert_eq!(listed["banned"][0], foe.trim());
+    peer("pin", &foe).expect_code(1).expect_stderr("is banned").expect_stderr("peer unban");
     peer("unban", &foe).expect_code(0);
     foe_pings(&format!("{key}@{listen}")).expect_code(0);
     // What cannot be is refused with what to do.

@@ -54,6 +54,7 @@ async fn obey(api: &Api, order: Order, body: Bytes) -> Response {
                 Refusal::OurselvesMeant { .. } | Refusal::NoAddress { .. } => {
                     StatusCode::UNPROCESSABLE_ENTITY
                 }
+                Refusal::Banned { .. } => StatusCode::CONFLICT,
                 Refusal::Network(_) => StatusCode::INSUFFICIENT_STORAGE,
                 Refusal::Book(_) => StatusCode::INTERNAL_SERVER_ERROR,
             };

@@ -49,6 +49,12 @@ pub(crate) enum Refusal {
         /// Whose is missing.
         key: PeerId,
     },
+    /// Nobody who is banned is dialled or let in.
+    #[error("{key} is banned: lift that first (`anabranch peer unban {key}`)")]
+    Banned {
+        /// Who.
+        key: PeerId,
+    },
     /// It cannot be kept.
     #[error(transparent)]
     Book(#[from] book::Error),
@@ -105,6 +111,9 @@ impl Peering {
         let address = address.map(|address| PeerAddress { key, address });
         if order == Order::Add && address.is_none() {
             return Err(Refusal::NoAddress { key });
+        }
+        if matches!(order, Order::Add | Order::Pin) && self.network.banned().contains(&key) {
+            return Err(Refusal::Banned { key });
         }
         let (book, kept) = (self.book.clone(), address.clone());
         let write = move || write(&book, order, key, kept.as_ref());
