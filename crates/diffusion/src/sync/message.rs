@@ -9,6 +9,7 @@
 //! [3, id, follow]                   ; want: this body, and with `follow` the producer's next ones unasked
 //! [4, id]                           ; no: that want will not be answered
 //! [5, producer]                     ; stop: no more of this producer's bodies unasked
+//! [6, producer]                     ; pushes: bodies whose headers follow here come unasked
 //! point = [] / [slot, hash]         tip = [point, height]
 //! ```
 
@@ -53,6 +54,12 @@ pub enum Message {
         /// The producer.
         producer: Producer,
     },
+    /// The answer to a want that follows: the bodies of this producer whose headers come after this are pushed. Those
+    /// whose headers came before it may have been there before the want.
+    Pushes {
+        /// The producer.
+        producer: Producer,
+    },
 }
 
 /// What a side says of its chain.
@@ -93,7 +100,8 @@ impl Message {
             (3, 3) => Self::Want { id: reader.hash("id")?, follow: reader.bool("follow flag")? },
             (4, 2) => Self::No { id: reader.hash("id")? },
             (5, 2) => Self::Stop { producer: Producer(reader.fixed("producer")?) },
-            (0..=5, _) => return Err(Error::Expected { what: "message of its own length", at: 0 }),
+            (6, 2) => Self::Pushes { producer: Producer(reader.fixed("producer")?) },
+            (0..=6, _) => return Err(Error::Expected { what: "message of its own length", at: 0 }),
             (number, _) => return Err(Error::Unknown { number }),
         };
         reader.end()?;
@@ -126,6 +134,10 @@ impl Message {
                 cbor::put_message(out, 2, 5);
                 cbor::put_bytes(out, &producer.0);
             }
+            Self::Pushes { producer } => {
+                cbor::put_message(out, 2, 6);
+                cbor::put_bytes(out, &producer.0);
+            }
         }
     }
 
@@ -145,6 +157,7 @@ impl Message {
             Self::Want { .. } => "want",
             Self::No { .. } => "no",
             Self::Stop { .. } => "stop",
+            Self::Pushes { .. } => "pushes",
         }
     }
 }

@@ -13,14 +13,16 @@
 
 pub mod bodies;
 mod chain_view;
+mod event;
 mod message;
 mod state;
 mod trunk;
 mod violation;
 
 pub use chain_view::{Chain, Next, Place, rank};
+pub use event::{Input, Output, Phase, Status, Why};
 pub use message::{Fin, Hello, MAX_CERTIFICATE_BYTES, MAX_HEADER_BYTES, MAX_LOCATOR, Message};
-pub use state::{Config, Input, Output, Phase, State, Status, Why};
+pub use state::{Config, State};
 pub use trunk::{Forks, Loaded, Settled, Trunk};
 pub use violation::{Consequence, Violation};
 

@@ -164,7 +164,8 @@ impl Node {
                 let header = forge::decode(&wire);
                 self.announced.entry(header.id).or_default().push(peer);
                 self.headers_twice += u64::from(self.tree.contains(&header.id));
-                self.bodies(bodies::Input::Announced { peer, id: header.id }, out);
+                let (id, producer) = (header.id, forge::producer(&header));
+                self.bodies(bodies::Input::Announced { peer, id, producer }, out);
                 self.input(peer, Input::Header(header), out);
             }
             Message::Fin(fin) => self.input(peer, Input::Fin(fin), out),
@@ -173,6 +174,7 @@ impl Node {
                 self.bodies(bodies::Input::Asked { peer, id, follow, held }, out);
             }
             Message::No { id } => self.bodies(bodies::Input::Refused { peer, id }, out),
+            Message::Pushes { producer } => self.bodies(bodies::Input::Pushes { peer, producer }, out),
             Message::Stop { producer } => self.bodies(bodies::Input::Stopped { peer, producer }, out),
         }
     }
@@ -222,7 +224,15 @@ impl Node {
 
     fn perform(&mut self, peer: usize, output: Output, out: &mut Vec<Sent>) {
         match output {
-            Output::Send(message) => out.push(Sent::Sync(peer, message)),
+            Output::Send(message) => {
+                let told =
+                    if let Message::Header(wire) = &message { Some(forge::decode(wire)) } else { None };
+                out.push(Sent::Sync(peer, message));
+                if let Some(header) = told {
+                    let held = self.held.contains_key(&header.id).then(|| forge::producer(&header));
+                    self.bodies(bodies::Input::Told { peer, id: header.id, held }, out);
+                }
+            }
             Output::Insert(header) => {
                 self.tree.insert_header(header, ()).expect("P1: the parent is there");
                 self.input(peer, Input::Moved, out);
@@ -304,7 +314,7 @@ impl Node {
             let from = announcers.first().copied();
             self.bodies(bodies::Input::Want { id, producer, bytes: 100, from }, out);
             for peer in announcers {
-                self.bodies(bodies::Input::Announced { peer, id }, out);
+                self.bodies(bodies::Input::Announced { peer, id, producer }, out);
             }
         }
     }

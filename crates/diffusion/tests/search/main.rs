@@ -96,6 +96,23 @@ fn breaks(fault: Fault) -> &'static str {
     broken.rule
 }
 
+fn base(universe: Universe) -> Setup {
+    let nodes = Default::default();
+    Setup { universe, fault: Fault::None, queue: 1, connects: 1, bodies: false, modes: 0, nodes }
+}
+
+/// Bodies travel apart from headers.
+///
+/// ```text
+/// origin ── 0 ── 1        final: 0
+///        └─ 2             (perhaps)
+/// ```
+fn two_channels(fork: bool, connects: u8, modes: u8) -> Setup {
+    let parents: &[Option<usize>] = if fork { &[None, Some(0), None] } else { &[None, Some(0)] };
+    let universe = Universe::new(parents, &[0]);
+    Setup { connects, modes, bodies: true, ..base(universe) }
+}
+
 /// Two forks right above origin; one of them becomes irreversible.
 ///
 /// ```text
@@ -104,13 +121,13 @@ fn breaks(fault: Fault) -> &'static str {
 /// ```
 fn two_forks(connects: u8, queue: usize) -> Setup {
     let universe = Universe::new(&[None, None, Some(0), Some(1)], &[0, 2]);
-    Setup { universe, fault: Fault::None, queue, connects, nodes: Default::default() }
+    Setup { queue, connects, ..base(universe) }
 }
 
 /// The same with a block less, so that it may break twice as often.
 fn one_fork(connects: u8) -> Setup {
     let universe = Universe::new(&[None, None, Some(0)], &[0]);
-    Setup { universe, fault: Fault::None, queue: 2, connects, nodes: Default::default() }
+    Setup { queue: 2, connects, ..base(universe) }
 }
 
 /// One node is far behind the other's log, and on a fork that is cut off.
@@ -123,7 +140,7 @@ fn behind(connects: u8) -> Setup {
     let universe = Universe::new(&[None, Some(0), Some(1), Some(1), Some(2), Some(3)], &[0, 1, 2]);
     let ahead = Node { known: 1 << 4, lib: Some(2) };
     let behind = Node { known: 1 << 1 | 1 << 3, lib: Some(0) };
-    Setup { universe, fault: Fault::None, queue: 1, connects, nodes: [ahead, behind] }
+    Setup { connects, nodes: [ahead, behind], ..base(universe) }
 }
 
 #[test]
@@ -138,6 +155,12 @@ fn catching_up_is_searched() {
 }
 
 #[test]
+fn bodies_on_a_channel_of_their_own_are_searched() {
+    exhaust("two channels, two connections", &two_channels(false, 2, 0));
+    exhaust("two channels, set by hand", &two_channels(false, 1, 1));
+}
+
+#[test]
 fn larger_worlds_are_searched_when_asked() {
     if std::env::var_os("ANABRANCH_SEARCH").is_none() {
         return println!(
@@ -146,6 +169,8 @@ fn larger_worlds_are_searched_when_asked() {
     }
     exhaust("two forks, one connection, longer queues", &two_forks(1, 2));
     exhaust("two forks, two connections", &two_forks(2, 2));
+    exhaust("two channels, a fork", &two_channels(true, 1, 0));
+    exhaust("two channels, a fork, set by hand", &two_channels(true, 1, 1));
     exhaust("one fork, three connections", &one_fork(3));
     exhaust("one node behind the other's log, four connections", &behind(4));
 }

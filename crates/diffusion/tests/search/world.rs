@@ -1,11 +1,13 @@
 //! Two nodes, perhaps connected: what can happen next, and what must hold.
 //!
-//! A link is a queue of messages each way and no more: it is lost with them. The nodes' machines are the production
-//! ones. A fault edits what goes into them and comes out.
+//! A link is a queue of messages each way on each of its two channels and no more: it is lost with them. The nodes'
+//! machines are the production ones. A fault edits what goes into them and comes out.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use chain::Point;
+use diffusion::sync::bodies::{self, Mode, Producer};
 use diffusion::sync::{Config, Fin, Input, Message, Output, Place, State, Why};
 
 use crate::universe::{Block, Headers, Node, Universe, block, find_in_log};
@@ -34,6 +36,10 @@ pub(crate) struct Setup {
     pub(crate) queue: usize,
     /// How often the two may connect.
     pub(crate) connects: u8,
+    /// Whether headers have bodies, which travel apart.
+    pub(crate) bodies: bool,
+    /// How often a node may set the other's mode by hand.
+    pub(crate) modes: u8,
     /// What the nodes start with.
     pub(crate) nodes: [Node; 2],
 }
@@ -45,6 +51,10 @@ pub(crate) enum Event {
     Disconnect,
     /// The node takes the first message of its queue.
     Deliver(usize),
+    /// The node takes the first body of its queue.
+    DeliverBody(usize),
+    /// The node's operator sets the other's mode.
+    Mode(usize, Mode),
     /// The node hears of a header from elsewhere, or makes it.
     Learn(usize, Block),
     /// The node's consensus decides a block.
@@ -68,6 +78,7 @@ struct Link {
     states: [State; 2],
     /// What is under way to each.
     queues: [VecDeque<Message>; 2],
+    bodies: [VecDeque<Block>; 2],
     asked: [Option<Vec<Point>>; 2],
     loading: [bool; 2],
 }
@@ -77,11 +88,35 @@ pub(crate) struct World {
     nodes: [Node; 2],
     link: Option<Link>,
     connects: u8,
+    modes: u8,
+    /// By hand, of the other.
+    mode: [Mode; 2],
+    bodies: [bodies::State<usize>; 2],
+    /// The bodies that each has, a bit each.
+    held: [u32; 2],
+    /// Bodies that arrived before they were wanted.
+    early: [u32; 2],
+    /// Certified, and waiting for a body.
+    certified: [Option<Block>; 2],
 }
+
+/// All blocks of these worlds have one producer.
+const PRODUCER: Producer = Producer([1; 32]);
 
 impl World {
     pub(crate) fn new(setup: &Setup) -> Self {
-        Self { nodes: setup.nodes, link: None, connects: setup.connects }
+        let bodies = || bodies::State::new(bodies::Config::default());
+        Self {
+            nodes: setup.nodes,
+            link: None,
+            connects: setup.connects,
+            modes: setup.modes,
+            mode: [Mode::Auto; 2],
+            bodies: [bodies(), bodies()],
+            held: [if setup.bodies { 0 } else { u32::MAX }; 2],
+            early: [0; 2],
+            certified: [None; 2],
+        }
     }
 
     /// What can happen now.
@@ -93,17 +128,23 @@ impl World {
             Some(link) => {
                 let each = |wanted: &dyn Fn(usize) -> bool| (0..2).filter(|i| wanted(*i)).collect::<Vec<_>>();
                 events.extend(each(&|i| !link.queues[i].is_empty()).into_iter().map(Event::Deliver));
+                events.extend(each(&|i| !link.bodies[i].is_empty()).into_iter().map(Event::DeliverBody));
                 events.extend(each(&|i| link.asked[i].is_some()).into_iter().map(Event::Found));
                 events.extend(each(&|i| link.loading[i]).into_iter().map(Event::Loaded));
                 if self.connects > 0 {
                     events.push(Event::Disconnect);
+                }
+                if self.modes > 0 {
+                    let other = |mode| if mode == Mode::Auto { Mode::Off } else { Mode::Auto };
+                    let set = |i: usize| Event::Mode(i, other(self.mode[i]));
+                    events.extend(each(&|i| link.states[i].is_ready()).into_iter().map(set));
                 }
             }
         }
         for (i, node) in self.nodes.iter().enumerate() {
             let new = |block: &Block| node.takes(&setup.universe, *block);
             events.extend((0..setup.universe.len()).filter(new).map(|block| Event::Learn(i, block)));
-            let decided = setup.universe.finals.iter().filter(|block| node.knows(**block));
+            let decided = setup.universe.finals.iter().filter(|block| self.is_complete(setup, i, **block));
             events.extend(decided.map(|block| Event::Decide(i, *block)));
         }
         events
@@ -113,10 +154,23 @@ impl World {
     pub(crate) fn step(&mut self, setup: &Setup, event: Event) -> Result<(), Broken> {
         match event {
             Event::Connect => self.connect(setup)?,
-            Event::Disconnect => self.link = None,
+            Event::Disconnect => {
+                self.link = None;
+                for i in 0..2 {
+                    self.mode[i] = Mode::Auto;
+                    self.body(setup, i, bodies::Input::Left { peer: 1 - i })?;
+                }
+            }
             Event::Deliver(i) => self.deliver(setup, i)?,
+            Event::DeliverBody(i) => self.deliver_body(setup, i)?,
+            Event::Mode(i, mode) => {
+                self.modes -= 1;
+                self.mode[i] = mode;
+                self.body(setup, i, bodies::Input::Mode { peer: 1 - i, mode })?;
+            }
             Event::Learn(i, block) => {
                 self.nodes[i].known |= 1 << block;
+                self.store(setup, i, block, None)?;
                 self.moved(setup, i)?;
             }
             Event::Decide(i, block) => self.settle(setup, i, block)?,
@@ -134,6 +188,7 @@ impl World {
         for i in 0..2 {
             self.check_cursor(setup, i)?;
             self.room(setup, i)?;
+            self.check_bodies(setup, i)?;
         }
         self.check_rest(setup)
     }
@@ -144,6 +199,7 @@ impl World {
         self.link = Some(Link {
             states: [state(), state()],
             queues: Default::default(),
+            bodies: Default::default(),
             asked: [None, None],
             loading: [false; 2],
         });
@@ -159,12 +215,28 @@ impl World {
                 if setup.fault == Fault::NoPlib {
                     hello.lib = Default::default();
                 }
-                Input::Hello(hello)
+                self.input(setup, i, Input::Hello(hello), false)?;
+                return self.body(setup, i, bodies::Input::Joined { peer: 1 - i });
             }
-            Message::Header(wire) => Input::Header(setup.universe.header(usize::from(wire[0]))),
+            Message::Header(wire) => {
+                let header = setup.universe.header(usize::from(wire[0]));
+                let (peer, id, producer) = (1 - i, header.id, PRODUCER);
+                self.body(setup, i, bodies::Input::Announced { peer, id, producer })?;
+                Input::Header(header)
+            }
             Message::Fin(fin) if setup.fault == Fault::NoPlib => return self.commit(setup, i, &fin),
             Message::Fin(fin) => Input::Fin(fin),
-            other => panic!("{} is the bodies' affair", other.name()),
+            Message::Want { id, follow } => {
+                let held = self.holds(i, block(id)).then_some(PRODUCER);
+                return self.body(setup, i, bodies::Input::Asked { peer: 1 - i, id, follow, held });
+            }
+            Message::No { id } => return self.body(setup, i, bodies::Input::Refused { peer: 1 - i, id }),
+            Message::Stop { producer } => {
+                return self.body(setup, i, bodies::Input::Stopped { peer: 1 - i, producer });
+            }
+            Message::Pushes { producer } => {
+                return self.body(setup, i, bodies::Input::Pushes { peer: 1 - i, producer });
+            }
         };
         self.input(setup, i, input, false)
     }
@@ -189,7 +261,16 @@ impl World {
         let link = self.link.as_mut().expect("a machine acts while it is connected");
         match output {
             Output::Send(Message::Fin(_)) if setup.fault == Fault::NoFin => {}
-            Output::Send(message) => link.queues[1 - i].push_back(message),
+            Output::Send(message) => {
+                let told =
+                    if let Message::Header(wire) = &message { Some(usize::from(wire[0])) } else { None };
+                link.queues[1 - i].push_back(message);
+                if let Some(block) = told {
+                    let id = setup.universe.header(block).id;
+                    let held = self.holds(i, block).then_some(PRODUCER);
+                    self.body(setup, i, bodies::Input::Told { peer: 1 - i, id, held })?;
+                }
+            }
             Output::Insert(header) => {
                 let block = block(header.id);
                 if !self.nodes[i].takes(&setup.universe, block) {
@@ -225,6 +306,80 @@ impl World {
         Ok(())
     }
 
+    fn deliver_body(&mut self, setup: &Setup, i: usize) -> Result<(), Broken> {
+        let link = self.link.as_mut().expect("what is delivered came over the link");
+        let block = link.bodies[i].pop_front().expect("there is a body");
+        let (id, held) = (setup.universe.header(block).id, self.holds(i, block));
+        let arrived = bodies::Input::Arrived { peer: 1 - i, id, producer: PRODUCER, bytes: 1, held };
+        self.body(setup, i, arrived)
+    }
+
+    /// Hands something to a node's machine of bodies, and does what it says.
+    fn body(&mut self, setup: &Setup, i: usize, input: bodies::Input<usize>) -> Result<(), Broken> {
+        if !setup.bodies {
+            return Ok(());
+        }
+        let mut out = Vec::new();
+        let now = if matches!(input, bodies::Input::Tick) {
+            self.bodies[i].next_deadline().unwrap_or_default()
+        } else {
+            Duration::ZERO
+        };
+        self.bodies[i].handle(now, input, &mut out);
+        for output in out {
+            match output {
+                bodies::Output::Send { peer, message } => {
+                    self.link.as_mut().expect("peers are connected").queues[peer].push_back(message);
+                }
+                bodies::Output::Serve { peer, id } => {
+                    self.link.as_mut().expect("peers are connected").bodies[peer].push_back(block(id));
+                }
+                bodies::Output::Take { peer, id } => {
+                    self.early[i] &= !(1 << block(id));
+                    self.store(setup, i, block(id), Some(peer))?;
+                }
+                bodies::Output::Keep { id, .. } => self.early[i] |= 1 << block(id),
+                bodies::Output::Forget { id, .. } => self.early[i] &= !(1 << block(id)),
+            }
+        }
+        Ok(())
+    }
+
+    fn holds(&self, i: usize, block: Block) -> bool {
+        self.held[i] >> block & 1 == 1
+    }
+
+    /// Whether a node has the block's header, its body, and all bodies below it above the LIB.
+    fn is_complete(&self, setup: &Setup, i: usize, block: Block) -> bool {
+        self.nodes[i].knows(block) && self.path(setup, i, block).iter().all(|block| self.holds(i, *block))
+    }
+
+    /// The blocks above the LIB up to this one.
+    fn path(&self, setup: &Setup, i: usize, block: Block) -> Vec<Block> {
+        let known = |block: &Block| self.nodes[i].knows(*block);
+        std::iter::successors(Some(block).filter(known), |block| setup.universe.parent(*block).filter(known))
+            .collect()
+    }
+
+    fn store(&mut self, setup: &Setup, i: usize, block: Block, from: Option<usize>) -> Result<(), Broken> {
+        self.held[i] |= 1 << block;
+        let id = setup.universe.header(block).id;
+        self.body(setup, i, bodies::Input::Stored { id, producer: PRODUCER, from })?;
+        self.settle_certified(setup, i)
+    }
+
+    /// Asks for what the best chain and what is certified lack.
+    fn want(&mut self, setup: &Setup, i: usize) -> Result<(), Broken> {
+        let ends = [self.nodes[i].head(&setup.universe), self.certified[i]];
+        let paths = ends.iter().flatten().flat_map(|end| self.path(setup, i, *end));
+        for block in paths.filter(|block| !self.holds(i, *block)).collect::<Vec<_>>() {
+            let id = setup.universe.header(block).id;
+            let from = self.link.is_some().then_some(1 - i);
+            self.body(setup, i, bodies::Input::Want { id, producer: PRODUCER, bytes: 1, from })?;
+        }
+        Ok(())
+    }
+
     fn commit(&mut self, setup: &Setup, i: usize, fin: &Fin) -> Result<(), Broken> {
         let block = block(fin.tip.point.hash().expect("what is irreversible is a block"));
         if self.nodes[i].has_settled(&setup.universe, block) {
@@ -233,18 +388,36 @@ impl World {
         if !self.nodes[i].knows(block) {
             return broken("P4", format!("node {i} commits {block} without its header"));
         }
-        self.settle(setup, i, block)
+        self.certified[i] = self.certified[i].max(Some(block));
+        self.want(setup, i)?;
+        self.settle_certified(setup, i)
+    }
+
+    /// A block is irreversible when header, certificate and body are all there.
+    fn settle_certified(&mut self, setup: &Setup, i: usize) -> Result<(), Broken> {
+        match self.certified[i].filter(|block| self.is_complete(setup, i, *block)) {
+            Some(block) => self.settle(setup, i, block),
+            None => Ok(()),
+        }
     }
 
     fn settle(&mut self, setup: &Setup, i: usize, block: Block) -> Result<(), Broken> {
         let place = setup.universe.place(Some(block));
         self.input(setup, i, Input::Settling(place), false)?;
+        self.certified[i] = self.certified[i].filter(|certified| *certified > block);
+        let before = self.nodes[i];
         self.nodes[i].settle(&setup.universe, block);
+        let gone =
+            (0..setup.universe.len()).filter(|block| before.knows(*block) && !self.nodes[i].knows(*block));
+        for block in gone.collect::<Vec<_>>() {
+            self.body(setup, i, bodies::Input::Unwant { id: setup.universe.header(block).id })?;
+        }
         self.moved(setup, i)
     }
 
     fn moved(&mut self, setup: &Setup, i: usize) -> Result<(), Broken> {
-        self.input(setup, i, Input::Moved, false)
+        self.input(setup, i, Input::Moved, false)?;
+        self.want(setup, i)
     }
 
     fn room(&mut self, setup: &Setup, i: usize) -> Result<(), Broken> {
@@ -271,15 +444,70 @@ impl World {
         Ok(())
     }
 
-    /// P2 and P3: nothing is under way, so nothing more will come.
-    fn check_rest(&self, setup: &Setup) -> Result<(), Broken> {
-        let Some(link) = &self.link else { return Ok(()) };
-        let busy = link.queues.iter().any(|queue| !queue.is_empty())
-            || link.asked.iter().any(Option::is_some)
-            || link.loading.contains(&true);
-        if busy {
+    /// B1.
+    fn check_bodies(&self, setup: &Setup, i: usize) -> Result<(), Broken> {
+        if !setup.bodies {
             return Ok(());
         }
+        self.bodies[i].check_invariants();
+        let head = self.nodes[i].head(&setup.universe);
+        let path = head.map_or(Vec::new(), |head| self.path(setup, i, head));
+        let forgotten = |block: &&Block| {
+            !self.holds(i, **block) && !self.bodies[i].is_wanted(&setup.universe.header(**block).id)
+        };
+        match path.iter().find(forgotten) {
+            Some(block) => broken("B1", format!("node {i} neither has nor wants body {block}")),
+            None => Ok(()),
+        }
+    }
+
+    fn is_busy(&self) -> bool {
+        self.link.as_ref().is_none_or(|link| {
+            link.queues.iter().any(|queue| !queue.is_empty())
+                || link.bodies.iter().any(|queue| !queue.is_empty())
+                || link.asked.iter().any(Option::is_some)
+                || link.loading.contains(&true)
+        })
+    }
+
+    /// P2 and P3: nothing is under way, so nothing more will come but with the time. A node that by hand takes no
+    /// bodies is let alone.
+    fn check_rest(&self, setup: &Setup) -> Result<(), Broken> {
+        if self.is_busy() || self.mode.contains(&Mode::Off) {
+            return Ok(());
+        }
+        // Where an operator has meddled, a refused request is made again after its time.
+        let mut rested = self.clone();
+        let wants = |world: &Self| world.bodies.iter().any(|bodies| bodies.next_deadline().is_some());
+        if setup.modes > 0 && wants(&rested) {
+            for _ in 0..8 {
+                rested.pass_time(setup)?;
+            }
+        }
+        rested.check_agreement(setup)
+    }
+
+    /// Requests run out of time, and everything that follows from it happens.
+    fn pass_time(&mut self, setup: &Setup) -> Result<(), Broken> {
+        for i in 0..2 {
+            self.body(setup, i, bodies::Input::Tick)?;
+        }
+        loop {
+            let link = self.link.as_ref().expect("who rests is connected");
+            if let Some(i) = (0..2).find(|i| !link.queues[*i].is_empty()) {
+                self.deliver(setup, i)?;
+            } else if let Some(i) = (0..2).find(|i| !link.bodies[*i].is_empty()) {
+                self.deliver_body(setup, i)?;
+            } else {
+                return Ok(());
+            }
+            for i in 0..2 {
+                self.room(setup, i)?;
+            }
+        }
+    }
+
+    fn check_agreement(&self, setup: &Setup) -> Result<(), Broken> {
         let [a, b] = &self.nodes;
         if a.lib != b.lib {
             return broken("P2", format!("irreversible {:?} and {:?} at rest", a.lib, b.lib));
@@ -287,6 +515,13 @@ impl World {
         let heads = [a.head(&setup.universe), b.head(&setup.universe)];
         if heads[0] != heads[1] {
             return broken("P3", format!("heads {heads:?} at rest"));
+        }
+        for (i, head) in heads.iter().enumerate() {
+            if let Some(head) = head.filter(|head| self.nodes[i].knows(*head))
+                && !self.is_complete(setup, i, head)
+            {
+                return broken("B1", format!("node {i} lacks a body at rest"));
+            }
         }
         Ok(())
     }

@@ -12,12 +12,14 @@
 //! pushed by its producer's parent, or everybody was asked in vain and will be again, or there is nobody to ask.
 
 mod config;
+mod event;
 mod peer;
 mod state;
 
 pub use config::Config;
+pub use event::{Input, Output, Status};
 pub use peer::Mode;
-pub use state::{Input, Output, State, Status};
+pub use state::State;
 
 /// Who made a block, as its format names producers: a public key, or a hash of one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

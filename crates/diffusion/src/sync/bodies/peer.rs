@@ -5,11 +5,15 @@ use std::time::Duration;
 
 use chain::Hash;
 
-use super::{Config, Producer};
+use super::{Config, Output, Producer};
 
-/// How many pushes are remembered, so that requests that cross them are not answered twice: those of a round trip.
-/// A guess.
-const MAX_PUSHED: usize = 64;
+/// How many bodies sent to a peer are remembered, so that none is sent twice by crossing messages: those of a round
+/// trip. A guess.
+const MAX_SENT: usize = 64;
+
+/// How many headers without a promise are remembered of a peer: on honest connections those of a round trip, until the
+/// promise comes. Whoever is forgotten too early waits for a time-out. A guess.
+const MAX_HEARD: usize = 256;
 
 /// How the bodies of a connection go, set by hand.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,7 +30,7 @@ pub enum Mode {
 }
 
 /// One connected peer.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Peer {
     pub(super) mode: Mode,
     pub(super) rtt: Option<Duration>,
@@ -38,8 +42,10 @@ pub(super) struct Peer {
     pub(super) follows: BTreeSet<Producer>,
     /// What it wants and we do not have, oldest first, and whether it follows the producer.
     pub(super) parked: VecDeque<(Hash, bool)>,
-    /// What was pushed to it lately, unasked.
-    pub(super) pushed: VecDeque<Hash>,
+    /// The headers that it sent lately, without having promised to push their bodies.
+    pub(super) heard: VecDeque<Hash>,
+    /// The bodies that were sent to it lately, and whether unasked.
+    pub(super) sent: VecDeque<(Hash, bool)>,
     /// Bodies of its that are not wanted yet, oldest first, with what they cost.
     pub(super) early: VecDeque<(Hash, usize)>,
 }
@@ -63,24 +69,43 @@ impl Peer {
         doubled.min(config.timeout_max) + transfer(config, bytes)
     }
 
-    pub(super) fn follow(&mut self, config: &Config, producer: Producer) {
+    /// Whether there is room for it to follow the producer.
+    pub(super) fn follow(&mut self, config: &Config, producer: Producer) -> bool {
         if self.follows.len() < config.producers.get() {
             self.follows.insert(producer);
         }
+        self.follows.contains(&producer)
     }
 
-    pub(super) fn remember_push(&mut self, id: Hash) {
-        if self.pushed.len() == MAX_PUSHED {
-            self.pushed.pop_front();
+    pub(super) fn hear(&mut self, id: Hash) {
+        if self.heard.len() == MAX_HEARD {
+            self.heard.pop_front();
         }
-        self.pushed.push_back(id);
+        self.heard.push_back(id);
     }
 
-    /// Whether the body was pushed lately. It is said once: who asks again has not got it.
-    pub(super) fn forget_push(&mut self, id: Hash) -> bool {
-        let before = self.pushed.len();
-        self.pushed.retain(|pushed| *pushed != id);
-        self.pushed.len() < before
+    /// Sends it a body, unless it was sent lately.
+    pub(super) fn push<P>(&mut self, peer: P, id: Hash, unasked: bool, out: &mut Vec<Output<P>>) {
+        if self.sent.iter().any(|(sent, _)| *sent == id) {
+            return;
+        }
+        if self.sent.len() == MAX_SENT {
+            self.sent.pop_front();
+        }
+        self.sent.push_back((id, unasked));
+        out.push(Output::Serve { peer, id });
+    }
+
+    /// Whether the body was pushed lately, so that a request for it is answered already. It is said once: who asks again
+    /// has not got it.
+    pub(super) fn crosses_push(&mut self, id: Hash) -> bool {
+        let pushed = self.sent.iter_mut().find(|(sent, unasked)| *sent == id && *unasked);
+        pushed.map(|(_, unasked)| *unasked = false).is_some()
+    }
+
+    /// It asks for a body again that it was sent.
+    pub(super) fn forget(&mut self, id: Hash) {
+        self.sent.retain(|(sent, _)| *sent != id);
     }
 
     /// Takes the request for a body out of what waits.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use chain::Hash;
 
 use super::peer::{Mode, Peer, transfer};
-use super::{Config, Producer};
+use super::{Config, Input, Output, Producer, Status};
 use crate::sync::Message;
 
 /// How many bodies that arrived are remembered with who brought them, so that of two senders the later can be told to
@@ -16,169 +16,8 @@ const MAX_BROUGHT: usize = 1_024;
 /// What keeping a body costs beside its bytes, so that empty ones are not free.
 const EARLY_OVERHEAD_BYTES: usize = 64;
 
-/// Something that happened. `P` names a peer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Input<P> {
-    /// Both hellos of a connection have come.
-    Joined {
-        /// Who.
-        peer: P,
-    },
-    /// A connection is gone, and everything that waited for it or on it.
-    Left {
-        /// Who.
-        peer: P,
-    },
-    /// A round trip was measured.
-    Rtt {
-        /// To whom.
-        peer: P,
-        /// How long it took.
-        rtt: Duration,
-    },
-    /// The operator sets how bodies go between a peer and us.
-    Mode {
-        /// Who.
-        peer: P,
-        /// How.
-        mode: Mode,
-    },
-    /// A body is wanted: its header joined the best chain, or consensus names it, whatever chain it is on. Wanting what
-    /// is wanted changes nothing.
-    Want {
-        /// The block.
-        id: Hash,
-        /// Who made it.
-        producer: Producer,
-        /// How large its header says it is.
-        bytes: u64,
-        /// Who announced it first.
-        from: Option<P>,
-    },
-    /// A body is wanted no more.
-    Unwant {
-        /// The block.
-        id: Hash,
-    },
-    /// Another peer has the header.
-    Announced {
-        /// Who.
-        peer: P,
-        /// The block.
-        id: Hash,
-    },
-    /// A peer sent a body. Where its header is known, it is the one that the header names.
-    Arrived {
-        /// Who.
-        peer: P,
-        /// The block.
-        id: Hash,
-        /// Who made it.
-        producer: Producer,
-        /// How large it is.
-        bytes: usize,
-        /// Whether we have it already, durable or about to be.
-        held: bool,
-    },
-    /// We have a body and can serve it: it is durable, or we made it.
-    Stored {
-        /// The block.
-        id: Hash,
-        /// Who made it.
-        producer: Producer,
-        /// Who sent it.
-        from: Option<P>,
-    },
-    /// A peer asks for a body.
-    Asked {
-        /// Who.
-        peer: P,
-        /// The block.
-        id: Hash,
-        /// Whether it wants its producer's next ones pushed.
-        follow: bool,
-        /// Who made it, where we have it.
-        held: Option<Producer>,
-    },
-    /// A peer will not send a body, or sent another one under its name.
-    Refused {
-        /// Who.
-        peer: P,
-        /// The block.
-        id: Hash,
-    },
-    /// A peer wants no more of a producer's bodies unasked.
-    Stopped {
-        /// Who.
-        peer: P,
-        /// The producer.
-        producer: Producer,
-    },
-    /// Nothing but the time.
-    Tick,
-}
-
-/// What to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Output<P> {
-    /// Send this on the sync channel.
-    Send {
-        /// To whom.
-        peer: P,
-        /// What.
-        message: Message,
-    },
-    /// Send this body on the channel of bodies.
-    Serve {
-        /// To whom.
-        peer: P,
-        /// The block.
-        id: Hash,
-    },
-    /// Store the body that just arrived, or that was kept.
-    Take {
-        /// Who sent it.
-        peer: P,
-        /// The block.
-        id: Hash,
-    },
-    /// Keep the body that just arrived: it is not wanted yet.
-    Keep {
-        /// Who sent it.
-        peer: P,
-        /// The block.
-        id: Hash,
-    },
-    /// Let a body go that was kept.
-    Forget {
-        /// Who sent it.
-        peer: P,
-        /// The block.
-        id: Hash,
-    },
-}
-
-/// What operators may see.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Status {
-    /// Bodies that are wanted.
-    pub wanted: usize,
-    /// Producers that have a parent.
-    pub parents: usize,
-    /// Requests of peers that wait for their bodies.
-    pub parked: usize,
-    /// Bodies that arrived.
-    pub arrived: u64,
-    /// Bodies that arrived though we had them.
-    pub twice: u64,
-    /// Bodies that there was no room to keep until somebody wants them.
-    pub useless: u64,
-    /// Requests that ran out of time.
-    pub late: u64,
-}
-
 /// A wanted body.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Want<P> {
     producer: Producer,
     bytes: u64,
@@ -197,15 +36,15 @@ struct Want<P> {
 }
 
 /// Whose pushes of a producer's bodies we take.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Parent<P> {
     peer: P,
-    /// Whether it has brought one since it was asked: then it is known to push the next.
+    /// Whether it has said that it pushes what comes now.
     pushes: bool,
 }
 
 /// The bodies of one node. `P` names a peer.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct State<P> {
     config: Config,
     peers: BTreeMap<P, Peer>,
@@ -242,16 +81,20 @@ impl<P: Copy + Ord> State<P> {
             Input::Mode { peer, mode } => self.on_mode(now, peer, mode, out),
             Input::Want { id, producer, bytes, from } => self.on_want(now, id, producer, bytes, from, out),
             Input::Unwant { id } => drop(self.drop_want(id)),
-            Input::Announced { peer, id } => self.on_announced(now, peer, id, out),
+            Input::Announced { peer, id, producer } => {
+                self.on_announced(now, peer, id, producer, out);
+            }
             Input::Arrived { peer, id, producer, bytes, held } => {
                 self.on_arrived(now, peer, id, producer, bytes, held, out);
             }
             Input::Stored { id, producer, from } => self.on_stored(id, producer, from, out),
+            Input::Told { peer, id, held } => self.on_told(peer, id, held, out),
             Input::Asked { peer, id, follow, held } => self.on_asked(peer, id, follow, held, out),
             Input::Refused { peer, id } => self.on_refused(now, peer, id, out),
             Input::Stopped { peer, producer } => {
                 self.with(peer, |peer| peer.follows.retain(|followed| *followed != producer));
             }
+            Input::Pushes { peer, producer } => self.on_pushes(peer, producer),
             Input::Tick => self.on_tick(now, out),
         }
     }
@@ -370,7 +213,7 @@ impl<P: Copy + Ord> State<P> {
         out: &mut Vec<Output<P>>,
     ) {
         if self.wants.contains_key(&id) {
-            return from.into_iter().for_each(|peer| self.on_announced(now, peer, id, out));
+            return from.into_iter().for_each(|peer| self.on_announced(now, peer, id, producer, out));
         }
         let early = self.peers.iter_mut().find(|(_, peer)| peer.early.iter().any(|(early, _)| *early == id));
         if let Some((&sender, peer)) = early {
@@ -392,15 +235,27 @@ impl<P: Copy + Ord> State<P> {
         };
         self.wants.insert(id, want);
         match self.parents.get(&producer) {
-            // It comes unasked.
-            Some(parent) if parent.pushes => self.await_from(now, id, parent.peer),
+            // It comes unasked, unless its header came before the promise.
+            Some(parent) if parent.pushes && !self.peers[&parent.peer].heard.contains(&id) => {
+                self.await_from(now, id, parent.peer);
+            }
             Some(_) | None => self.ask(now, id, out),
         }
     }
 
-    fn on_announced(&mut self, now: Duration, peer: P, id: Hash, out: &mut Vec<Output<P>>) {
+    fn on_announced(
+        &mut self,
+        now: Duration,
+        peer: P,
+        id: Hash,
+        producer: Producer,
+        out: &mut Vec<Output<P>>,
+    ) {
         if !self.peers.contains_key(&peer) {
             return;
+        }
+        if self.parents.get(&producer) != Some(&Parent { peer, pushes: true }) {
+            self.with(peer, |peer| peer.hear(id));
         }
         let max = self.config.announcers.get();
         let Some(want) = self.wants.get_mut(&id) else { return };
@@ -427,9 +282,6 @@ impl<P: Copy + Ord> State<P> {
         peer.brought = now;
         peer.lapses = 0;
         peer.unpark(block);
-        if let Some(parent) = self.parents.get_mut(&producer).filter(|parent| parent.peer == id) {
-            parent.pushes = true;
-        }
         if self.drop_want(block).is_some() {
             self.remember(block, id);
             return out.push(Output::Take { peer: id, id: block });
@@ -472,16 +324,19 @@ impl<P: Copy + Ord> State<P> {
         let config = self.config;
         for (&id, peer) in &mut self.peers {
             let parked = peer.unpark(block);
-            if parked == Some(true) {
-                peer.follow(&config, producer);
+            if parked == Some(true) && peer.follow(&config, producer) {
+                out.push(pushes(id, producer));
             }
-            if from == Some(id) || parked.is_none() && !peer.follows.contains(&producer) {
-                continue;
+            if from != Some(id) && (parked.is_some() || peer.follows.contains(&producer)) {
+                peer.push(id, block, parked.is_none(), out);
             }
-            if parked.is_none() {
-                peer.remember_push(block);
-            }
-            out.push(Output::Serve { peer: id, id: block });
+        }
+    }
+
+    fn on_told(&mut self, id: P, block: Hash, held: Option<Producer>, out: &mut Vec<Output<P>>) {
+        let (Some(peer), Some(producer)) = (self.peers.get_mut(&id), held) else { return };
+        if peer.follows.contains(&producer) {
+            peer.push(id, block, true, out);
         }
     }
 
@@ -499,12 +354,13 @@ impl<P: Copy + Ord> State<P> {
             return out.push(no(id, block));
         }
         if let Some(producer) = held {
-            if follow {
-                peer.follow(&config, producer);
+            if follow && peer.follow(&config, producer) {
+                out.push(pushes(id, producer));
             }
             // A request that crossed the push is answered by it.
-            if !peer.forget_push(block) {
-                out.push(Output::Serve { peer: id, id: block });
+            if !peer.crosses_push(block) {
+                peer.forget(block);
+                peer.push(id, block, false, out);
             }
             return;
         }
@@ -519,6 +375,12 @@ impl<P: Copy + Ord> State<P> {
     fn on_refused(&mut self, now: Duration, peer: P, id: Hash, out: &mut Vec<Output<P>>) {
         if self.wants.get(&id).is_some_and(|want| want.now == Some(peer)) {
             self.ask(now, id, out);
+        }
+    }
+
+    fn on_pushes(&mut self, peer: P, producer: Producer) {
+        if let Some(parent) = self.parents.get_mut(&producer).filter(|parent| parent.peer == peer) {
+            parent.pushes = true;
         }
     }
 
@@ -659,4 +521,8 @@ fn no<P>(peer: P, id: Hash) -> Output<P> {
 
 fn stop<P>(peer: P, producer: Producer) -> Output<P> {
     Output::Send { peer, message: Message::Stop { producer } }
+}
+
+fn pushes<P>(peer: P, producer: Producer) -> Output<P> {
+    Output::Send { peer, message: Message::Pushes { producer } }
 }
