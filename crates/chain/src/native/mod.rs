@@ -76,6 +76,6 @@ pub const MAX_BLOCK_BYTES: usize = 4 + MAX_HEADER_BYTES + MAX_BODY_BYTES as usiz
 pub const MAX_TRANSACTIONS: u64 = MAX_BODY_BYTES;
 
 /// A Blake2b-256 hash.
-pub(crate) fn blake2b(bytes: &[u8]) -> crate::Hash {
+pub fn blake2b(bytes: &[u8]) -> crate::Hash {
     crate::Hash(*pallas_crypto::hash::Hasher::<256>::hash(bytes))
 }

@@ -1,0 +1,5 @@
+//! Tests of routing: the rules one by one, two nodes, and random worlds with liars.
+
+mod codec;
+mod rig;
+mod worlds;
