@@ -12,6 +12,10 @@ use crate::process;
 /// The threads of each end's runtime: as many as the machine has processors.
 const THREADS: usize = 2;
 
+/// How many links are being made, or carry messages, at a time. Few, since what they hold meanwhile is not what is
+/// weighed.
+pub(super) const AT_ONCE: usize = 4;
+
 /// What carries the messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Side {

@@ -21,7 +21,7 @@ use crate::process::Process;
 use crate::report::Report;
 
 /// Links that rest before the first weighing.
-const WARM: usize = 64;
+const WARM: usize = 256;
 
 /// From the last message to the weighing.
 const REST: Duration = Duration::from_secs(1);

@@ -10,15 +10,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
-use super::end::Listening;
+use super::end::{AT_ONCE, Listening};
 use crate::link::noise::{read, shake, write};
 use crate::process;
 
 /// As long as our longest frame.
 const BUFFER_BYTES: usize = link::frame::Limits::TRANSPORT.max as usize;
-
-/// How many links are being made, or carry messages, at a time.
-const AT_ONCE: usize = 16;
 
 /// Listens; how many links are open.
 pub(super) fn listen(runtime: &Runtime) -> anyhow::Result<Box<dyn Fn() -> usize>> {

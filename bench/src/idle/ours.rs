@@ -16,14 +16,11 @@ use rand_chacha::ChaCha20Rng;
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
-use super::end::Listening;
+use super::end::{AT_ONCE, Listening};
 use crate::process;
 
 /// More links than there are ports to dial from.
 const MANY: usize = 65_536;
-
-/// How many links are being made, or carry messages, at a time.
-const AT_ONCE: usize = 16;
 
 /// The number of the listener's identity; diallers have those above.
 const LISTENER: u64 = 0;
