@@ -14,9 +14,13 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::budget::{CONTROL_BYTES, Charge, Share};
-use crate::channel::{Channel, Lane, OVERHEAD_BYTES};
+use crate::channel::{Channel, Lane};
 use crate::message::{HEAD_BYTES, Head, Kind, Unknown};
 use crate::{Protocol, Violation};
+
+/// What a message that waits holds beside its body's buffer: its place in the application's queue, its permit, its
+/// charge. More than what the wire's credit counts for it, since the budget is about memory.
+const WAITING_BYTES: u64 = 192;
 
 /// The least of a rejected message that must pass by before it is complained of again: small messages that are much
 /// too long should not cost many strikes. A guess.
@@ -310,7 +314,7 @@ fn grown(have: usize, length: usize) -> usize {
 /// What a message holds whose buffer has this capacity. The link has set something aside for control: there is never
 /// more than one such message, since each is dealt with at once.
 fn held(channel: &Channel, capacity: usize) -> u64 {
-    let bytes = capacity as u64 + u64::from(OVERHEAD_BYTES);
+    let bytes = capacity as u64 + WAITING_BYTES;
     if channel.lane == Lane::Control { bytes.saturating_sub(CONTROL_BYTES.into()) } else { bytes }
 }
 
