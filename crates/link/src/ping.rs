@@ -122,7 +122,7 @@ impl Ping {
         if self.next_at > now.mono {
             return None;
         }
-        self.next_at = now.mono + self.config.every;
+        self.next_at = now.mono.saturating_add(self.config.every);
         let sent = Sent { id: self.next_id, mono: now.mono, wall_us: wall_us(now) };
         self.next_id = self.next_id.wrapping_add(1);
         if self.unanswered.len() == MAX_UNANSWERED {

@@ -18,8 +18,7 @@ const MAX_ADDRESSES: usize = 8;
 /// # Errors
 /// When the host is not known, nobody answers, or it takes longer than `timeout`.
 pub(super) async fn dial(address: &Address, timeout: Duration) -> Result<(Bearer, Option<Remote>), Reason> {
-    let until = tokio::time::Instant::now() + timeout;
-    match tokio::time::timeout_at(until, connect(address, timeout)).await {
+    match tokio::time::timeout(timeout, connect(address, timeout)).await {
         Ok(made) => made,
         Err(_) => Err(Reason::DialTimeout),
     }

@@ -134,12 +134,12 @@ impl Link {
 
     fn on_dialling(&mut self, now: Time) {
         self.life.advance(now, Event::Dialling);
-        self.deadline = Some(now.mono + self.config.dial_timeout);
+        self.deadline = Some(now.mono.saturating_add(self.config.dial_timeout));
     }
 
     fn on_bearer_up(&mut self, now: Time) {
         self.life.advance(now, Event::BearerUp);
-        self.deadline = Some(now.mono + self.config.handshake_timeout);
+        self.deadline = Some(now.mono.saturating_add(self.config.handshake_timeout));
         if let Stage::Handshake(handshake) = &mut self.stage {
             handshake.transmit(&mut self.outgoing);
         }
@@ -247,7 +247,7 @@ impl Link {
         if !self.life.end(now, reason) {
             return;
         }
-        self.deadline = Some(now.mono + self.config.outbound.closing_timeout);
+        self.deadline = Some(now.mono.saturating_add(self.config.outbound.closing_timeout));
         match (before, code) {
             // Strangers who do not speak the protocol get no answer but the one that the handshake may have left.
             (State::Authenticating, Some(code)) if !is_violation => {

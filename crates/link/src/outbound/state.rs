@@ -205,7 +205,7 @@ impl Outbound {
         match code {
             Some(code) => {
                 self.control.close = Some(code);
-                self.closing_deadline = Some(now.mono + self.config.closing_timeout);
+                self.closing_deadline = Some(now.mono.saturating_add(self.config.closing_timeout));
             }
             // Nobody to tell.
             None => self.end(now, out),

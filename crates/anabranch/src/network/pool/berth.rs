@@ -221,7 +221,7 @@ impl<S: Clone> Inner<S> {
         now: Duration,
     ) {
         if matches!(reason, Reason::Violation(link::Violation::Strikes { .. })) {
-            self.peers.cool_off(peer, now + pool.config.cool_off);
+            self.peers.cool_off(peer, now.saturating_add(pool.config.cool_off));
         }
         let Inner { peers, rng, .. } = self;
         let (Some(known), Some(lasted)) = (peers.get_mut(peer), lasted) else { return };

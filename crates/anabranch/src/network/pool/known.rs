@@ -168,14 +168,14 @@ impl Known {
     pub(super) fn failed(&mut self, config: &Dial, now: Duration, rng: &mut ChaCha20Rng) {
         let pause = pause(config, self.failures, rng);
         self.failures = self.failures.saturating_add(1);
-        self.not_before = now + pause;
+        self.not_before = now.saturating_add(pause);
     }
 
     /// A connection lasted.
     pub(super) fn lasted(&mut self, config: &Dial, now: Duration, rng: &mut ChaCha20Rng) {
         self.failures = 0;
         self.last_failure = None;
-        self.not_before = now + pause(config, 0, rng);
+        self.not_before = now.saturating_add(pause(config, 0, rng));
     }
 }
 
@@ -184,7 +184,8 @@ impl Known {
 fn pause(config: &Dial, failures: u32, rng: &mut ChaCha20Rng) -> Duration {
     let doubled = config.first_pause.saturating_mul(1_u32.checked_shl(failures).unwrap_or(u32::MAX));
     let full = doubled.min(config.longest_pause);
-    full.mul_f64(rng.random_range(0.5..=1.0))
+    let part = full.as_secs_f64() * rng.random_range(0.5..=1.0);
+    Duration::try_from_secs_f64(part).unwrap_or(full)
 }
 
 #[cfg(test)]

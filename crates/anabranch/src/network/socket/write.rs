@@ -184,7 +184,7 @@ impl Routine {
         let half = self.socket.half();
         let outbound = &half.outbound;
         if outbound.life().state().is_live() {
-            self.blocked.map(|since| since + self.socket.config().write_stall)
+            self.blocked.map(|since| since.saturating_add(self.socket.config().write_stall))
         } else {
             outbound.next_deadline()
         }
@@ -195,7 +195,7 @@ impl Routine {
         let now = self.socket.clock().now().mono;
         if self.socket.is_ending() {
             self.socket.settle(Input::Tick);
-        } else if self.blocked.is_some_and(|since| now >= since + stall) {
+        } else if self.blocked.is_some_and(|since| now.saturating_sub(since) >= stall) {
             self.socket.close(Reason::WriteStall);
         }
     }

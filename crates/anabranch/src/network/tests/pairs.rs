@@ -1,8 +1,10 @@
 //! Two nodes: what each call does.
 
 use link::channel::{BODIES, CONSENSUS, SYNC};
+use link::inbound::{self, Rules};
 use link::message::Kind;
 
+use super::raw::Raw;
 use super::*;
 
 #[tokio::test(start_paused = true)]
@@ -51,4 +53,49 @@ async fn a_stop_sends_what_is_queued_and_says_why() {
     assert_eq!(b.network.departed().recent[0].text, "the peer closed it: it is stopping");
     assert_eq!(a.network.totals().tasks, 0);
     assert_eq!(a.network.try_send(b.id(), SYNC, bytes("x")), Err(SendError::NotConnected { peer: b.id() }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_sets_all_times_to_for_ever_gets_a_network_all_the_same() {
+    let for_ever = |config: &mut Config| {
+        let inbound = inbound::Config {
+            frame_deadline: Duration::MAX,
+            silence: Duration::MAX,
+            ..config.link.rules.config().clone()
+        };
+        let mut link = link::link::Config {
+            rules: Rules::new(inbound).expect("sound"),
+            dial_timeout: Duration::MAX,
+            handshake_timeout: Duration::MAX,
+            ..(*config.link).clone()
+        };
+        link.outbound.closing_timeout = Duration::MAX;
+        link.outbound.ping.every = Duration::MAX;
+        link.outbound.ping.refill = Duration::MAX;
+        config.link = Arc::new(link);
+        config.socket.write_stall = Duration::MAX;
+        config.cool_off = Duration::MAX;
+        config.drain = Duration::MAX;
+        config.tries.address_interval = Duration::MAX;
+        config.dial.timeout = Duration::MAX;
+        config.dial.first_pause = Duration::MAX;
+        config.dial.longest_pause = Duration::MAX;
+    };
+    let (a, mut b) = (node_with(1, for_ever), node_with(2, for_ever));
+    a.connects_with(&b).await;
+    a.network.send(b.id(), SYNC, bytes("hello")).await.expect("it is sent");
+    assert_eq!(b.next().await.body, bytes("hello"));
+    // A dial that fails, and faults that cool off.
+    let (listener, nowhere) = Listener::pipe();
+    drop(listener);
+    let key = identity(3).peer_id();
+    a.network.add(PeerAddress { key, address: Address::Pipe(nowhere) }).expect("it can be added");
+    a.until(|network| network.known().iter().any(|known| known.failures > 0)).await;
+    let mut raw = Raw::dial(&b, 4).await;
+    for _ in 0..16 {
+        raw.segment(link::Mode::Initiator, link::Protocol(99), b"x").await;
+    }
+    b.until(|network| network.totals().connections == 1).await;
+    a.network.stop().await;
+    b.network.stop().await;
 }
