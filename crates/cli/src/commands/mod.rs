@@ -16,6 +16,8 @@ mod serve;
 mod status;
 mod tx;
 
+use std::time::Duration;
+
 use clap::CommandFactory;
 
 use crate::args::{Args, Command};
@@ -52,7 +54,33 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
     }
 }
 
+/// How long a command that is over waits for what cannot be broken off: the system's look-up of a name, which may take
+/// half a minute where no server of names answers. A guess: nothing that must be finished takes longer.
+const LEFT_OVER: Duration = Duration::from_secs(1);
+
 /// Runs a command that waits for sockets.
 fn block_on(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(command)
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let done = runtime.block_on(command);
+    runtime.shutdown_timeout(LEFT_OVER);
+    done
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_broken_off_keeps_no_command_from_ending() {
+        let (let_go, waits) = mpsc::channel::<()>();
+        let done = block_on(async {
+            // As the look-up of a name does where nobody answers.
+            drop(tokio::task::spawn_blocking(move || waits.recv()));
+            Ok(())
+        });
+        assert!(done.is_ok());
+        drop(let_go);
+    }
 }
