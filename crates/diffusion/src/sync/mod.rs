@@ -19,6 +19,9 @@ mod state;
 mod trunk;
 mod violation;
 
+#[cfg(test)]
+mod tests;
+
 pub use chain_view::{Chain, Next, Place, rank};
 pub use event::{Input, Output, Phase, Status, Why};
 pub use message::{Fin, Hello, MAX_CERTIFICATE_BYTES, MAX_HEADER_BYTES, MAX_LOCATOR, Message};

@@ -126,6 +126,15 @@ impl Loaded {
         self.oldest = oldest;
     }
 
+    /// Panics where a bound does not hold. One chunk is kept whatever its size.
+    pub fn check_invariants(&self) {
+        let loaded: usize = self.chunks.values().map(Vec::len).sum();
+        assert_eq!(self.loaded, loaded, "what is loaded adds up");
+        assert!(loaded <= self.max_headers.get() || self.chunks.len() == 1, "what is loaded is bounded");
+        assert!(self.newest.len() <= (self.max_headers.get() / 2).max(1), "the newest are bounded");
+        assert_eq!(self.order.len(), self.chunks.len(), "every chunk has its turn");
+    }
+
     fn unload(&mut self, from: u64) {
         if let Some(chunk) = self.chunks.remove(&from) {
             self.loaded -= chunk.len();

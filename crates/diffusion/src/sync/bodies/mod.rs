@@ -16,6 +16,9 @@ mod event;
 mod peer;
 mod state;
 
+#[cfg(test)]
+mod tests;
+
 pub use config::Config;
 pub use event::{Input, Output, Status};
 pub use peer::Mode;
