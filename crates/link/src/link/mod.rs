@@ -12,7 +12,7 @@
 //!
 //! **Invariant:** nothing is told to anybody about a peer, and nothing of it is kept but one hello, before its key is
 //! proven and allowed.
-//! **Invariant:** from the moment the bearer is being made there is a deadline.
+//! **Invariant:** from the moment the bearer is being made until the link is split there is a deadline.
 //!
 //! `spec/link.md`, "States", "Session".
 

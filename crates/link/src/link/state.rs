@@ -232,7 +232,6 @@ impl Link {
                 self.agreed = Some(self.config.rules.share(agreed));
                 self.deframer.set_limits(Limits::TRANSPORT);
                 self.life.advance(now, Event::Agreed);
-                self.deadline = None;
                 out.push(Output::Open);
             }
             Err(disagreement) => self.end(now, disagreement.into(), out),

@@ -16,6 +16,7 @@ use link::{Identity, link as opening};
 use proptest::prelude::*;
 use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
@@ -429,4 +430,35 @@ fn the_settings_are_those_of_the_specification() {
 fn a_sockets_tasks_are_small() {
     assert!(size_of::<read::Routine>() <= 144, "reading: {}", size_of::<read::Routine>());
     assert!(size_of::<write::Routine>() <= 144, "writing: {}", size_of::<write::Routine>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_opens_a_link_and_does_not_take_our_hello_is_not_waited_for_for_ever() {
+    let (near, mut far) = tokio::io::duplex(100);
+    let budget = budget();
+    let Opening { mut link, clock, .. } = opening(Bearer::pipe(1).0, Direction::Dialled, &budget);
+    let dialler = async {
+        let mut outputs = Vec::new();
+        link.handle(clock.now(), opening::Input::BearerUp, &mut outputs);
+        while link.peer().is_none() {
+            let mut out = Vec::new();
+            link.transmit(&mut out);
+            far.write_all(&out).await.unwrap();
+            let mut buffer = [0; 100];
+            let got = far.read(&mut buffer).await.unwrap();
+            link.handle(clock.now(), opening::Input::Received(&mut &mut buffer[..got]), &mut outputs);
+        }
+        link.handle(clock.now(), opening::Input::Allowed, &mut outputs);
+        let mut out = Vec::new();
+        link.transmit(&mut out);
+        far.write_all(&out).await.unwrap();
+        // And it reads nothing more.
+        std::future::pending::<()>().await
+    };
+    let accept = open(opening(Bearer::Pipe(near), Direction::Accepted, &budget), |_| Ok(()));
+    let opened = tokio::select! {
+        opened = tokio::time::timeout(Duration::from_secs(3_600), accept) => opened,
+        () = dialler => unreachable!("it waits"),
+    };
+    assert_eq!(opened.expect("it ends").err(), Some(Reason::HandshakeTimeout));
 }
