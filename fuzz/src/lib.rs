@@ -17,6 +17,7 @@ mod message_targets;
 mod session_targets;
 pub mod smoke;
 mod store_targets;
+mod sync_targets;
 
 /// One decoder under test.
 pub struct Target {
@@ -56,6 +57,7 @@ pub const TARGETS: &[Target] = &[
     store_targets::SNAPSHOT,
     config_targets::CONFIG,
     config_targets::GENESIS,
+    sync_targets::SYNC,
     machine_targets::CLIENT,
     machine_targets::UPSTREAM,
 ];
