@@ -47,9 +47,9 @@ struct Offer {
 
 /// The newest genuine claim.
 #[derive(Debug, Clone)]
-pub(super) struct Newest {
-    pub(super) seq: u64,
-    pub(super) signature: Signature,
+struct Newest {
+    seq: u64,
+    signature: Signature,
     since: Duration,
 }
 
@@ -249,14 +249,14 @@ impl<P: Copy + Ord> Destination<P> {
         self.due = ends.chain(faults).filter(|at| *at > now).chain(self.ask_at).min();
     }
 
-    /// The question for a newer claim, where it is time for one: above which sequence number.
-    pub(super) fn ask(&mut self, now: Duration, config: &Config) -> Option<u64> {
+    /// The question for a newer claim, where it is time for one: newer than which.
+    pub(super) fn ask(&mut self, now: Duration, config: &Config) -> Option<(u64, Signature)> {
         self.ask_at.filter(|at| *at <= now)?;
         self.ask_at = Some(now + config.ask_every * (1 << self.asked.min(MAX_ASKS)));
         self.asked += 1;
         self.passed_ask = Some(now);
         self.plan(now, config);
-        Some(self.highest().max(self.bound.map_or(0, |bound| bound.seq)))
+        self.newest.as_ref().map(|newest| (newest.seq, newest.signature))
     }
 
     /// A neighbour came: whoever starves may ask again.

@@ -4,7 +4,8 @@
 //!
 //! ```text
 //! [0, [route, …]]                                        ; what the sender can reach now, and what no longer
-//! [1, producer, above, hops]                             ; ask: a claim with a higher sequence number than this
+//! [1, producer, hops]                                    ; ask: any claim
+//! [1, producer, hops, seq, signature]                    ; ask: a newer claim than this
 //! [2, attempt, duty, duty, sent, nonce, [producer, …], body] ; a parcel along routes, to the recipients of its duty
 //! [3, attempt, sent, nonce, [producer, …], body]         ; a parcel that goes everywhere; no producer: meant for all
 //! [4, id, producer, signature]                           ; receipt: this recipient has the packet
@@ -48,8 +49,8 @@ pub enum Message {
     Ask {
         /// Whom it wants to reach.
         producer: Producer,
-        /// The highest sequence number that it knows: 0 for none.
-        above: u64,
+        /// The newest claim that it knows, with its signature: whoever lost count of its own claims learns it so.
+        known: Option<(u64, Signature)>,
         /// How many more times the question may be passed on.
         hops: u8,
     },
@@ -212,10 +213,14 @@ impl Message {
         let number = reader.uint(u64::MAX, "message number")?;
         let message = match (number, fields) {
             (0, 2) => Self::Routes(reader.list(MAX_ROUTES, "list of routes", read_route)?),
-            (1, 4) => Self::Ask {
+            (1, 3 | 5) => Self::Ask {
                 producer: read_producer(&mut reader)?,
-                above: reader.uint(u64::MAX, "sequence number")?,
                 hops: reader.uint(MAX_HOPS.into(), "number of hops")? as u8,
+                known: if fields == 5 {
+                    Some((reader.uint(u64::MAX, "sequence number")?, reader.fixed("signature")?))
+                } else {
+                    None
+                },
             },
             (2, 8) => read_routed(&mut reader)?,
             (3, 6) => {
@@ -242,11 +247,14 @@ impl Message {
                 cbor::put_array(out, routes.len());
                 routes.iter().for_each(|route| put_route(out, route));
             }
-            Self::Ask { producer, above, hops } => {
-                cbor::put_message(out, 4, 1);
+            Self::Ask { producer, known, hops } => {
+                cbor::put_message(out, if known.is_some() { 5 } else { 3 }, 1);
                 cbor::put_bytes(out, &producer.0);
-                cbor::put_uint(out, *above);
                 cbor::put_uint(out, u64::from(*hops));
+                if let Some((seq, signature)) = known {
+                    cbor::put_uint(out, *seq);
+                    cbor::put_bytes(out, signature);
+                }
             }
             Self::Parcel { packet, how } => put_parcel(out, packet, *how),
             Self::Receipt { id, by, signature } => {
@@ -265,7 +273,7 @@ impl Message {
         const SIGNATURE: usize = 2 + 64;
         let bytes = match self {
             Self::Routes(routes) => FIXED + routes.len() * (PRODUCER + SIGNATURE + 16),
-            Self::Ask { .. } => FIXED + PRODUCER,
+            Self::Ask { .. } => FIXED + PRODUCER + SIGNATURE,
             Self::Parcel { packet, .. } => FIXED + packet.to.len() * PRODUCER + packet.body.len(),
             Self::Receipt { .. } => FIXED + 2 * PRODUCER + SIGNATURE,
         };

@@ -1,8 +1,8 @@
 //! Our own claim that we can be reached, where we are a producer.
 //!
 //! Sequence numbers follow the wall clock in milliseconds, so that a restart goes on above where it was with nothing
-//! kept on disk. Where the clock went back meanwhile, the first neighbour that still knows our last claim tells us:
-//! nobody else can have signed it, and we go on above it.
+//! kept on disk. Where the clock went back meanwhile, whoever still knows our last claim tells us with its question for
+//! a newer one: nobody else can have signed it, and we go on above it.
 //!
 //! **Invariant**: our sequence numbers go up only.
 
@@ -73,9 +73,9 @@ impl Origin {
         self.hurry(now, config);
     }
 
-    /// Somebody needs a newer claim than this. False where ours is newer already, and only has to be told.
-    pub(super) fn asked(&mut self, now: Time, above: u64, config: &Config) -> bool {
-        let needed = self.claim.is_none_or(|(seq, _)| seq <= above);
+    /// Somebody needs a newer claim than this one of ours. False where ours is newer already, and only has to be told.
+    pub(super) fn asked(&mut self, now: Time, known: u64, config: &Config) -> bool {
+        let needed = self.claim.is_none_or(|(seq, _)| seq <= known);
         if needed {
             self.hurry(now, config);
         }

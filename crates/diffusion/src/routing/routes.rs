@@ -33,7 +33,7 @@ impl<P: Copy + Ord> State<P> {
                 let bound = self.retired.remove(&producer);
                 self.destinations.insert(producer, Destination::new(bound));
                 // Neighbours may have told of it before it meant anything to us.
-                self.ask_all(producer, 0, 0, None);
+                self.ask_all(producer, None, 0, None);
             }
         }
     }
@@ -109,51 +109,58 @@ impl<P: Copy + Ord> State<P> {
         signature: Signature,
         out: &mut Vec<Output<P>>,
     ) {
-        let check = Check::Route { peer, producer, seq: distance.seq, signature };
         if let Some(me) = &self.me
             && me.producer == producer
         {
-            if me.is_elsewhere(distance.seq) {
-                self.check(peer, check, out);
-            }
+            self.on_own(peer, distance.seq, signature, out);
             return;
         }
         // Another node may know of producers earlier than we do, or later.
         let Some(destination) = self.destinations.get_mut(&producer) else {
             return;
         };
+        let check = Check::Route { peer, producer, seq: distance.seq, signature };
         if destination.heard(peer, distance, &signature) == Heard::Check && !self.check(peer, check, out) {
             self.destinations.get_mut(&producer).expect("it is known").lost(peer);
         }
         self.choose(now, producer);
     }
 
-    #[expect(clippy::too_many_arguments, reason = "what a check holds, and its result")]
+    /// A claim of our own comes back to us. One that is newer than ours we did not make, if it is ours at all.
+    fn on_own(&mut self, peer: P, seq: u64, signature: Signature, out: &mut Vec<Output<P>>) {
+        if let Some(me) = &self.me
+            && me.is_elsewhere(seq)
+        {
+            let producer = me.producer;
+            self.check(peer, Check::Own { peer, producer, seq, signature }, out);
+        }
+    }
+
+    /// Nobody is blamed for one that is not ours: questions are passed on as they come.
+    pub(super) fn on_own_checked(&mut self, now: Time, producer: Producer, seq: u64, genuine: bool) {
+        if let Some(me) = &mut self.me
+            && me.producer == producer
+            && genuine
+            && me.is_elsewhere(seq)
+        {
+            me.learn(now, seq, &self.config);
+            self.counts.claims_elsewhere += 1;
+        }
+    }
+
     pub(super) fn on_route_checked(
         &mut self,
         now: Time,
-        peer: P,
         producer: Producer,
         seq: u64,
         signature: &Signature,
         genuine: bool,
         out: &mut Vec<Output<P>>,
     ) {
-        let forged = Violation::ForgedRoute { producer };
-        if let Some(me) = &mut self.me
-            && me.producer == producer
-        {
-            if !genuine {
-                out.push(Output::Misbehaved { peer, violation: forged });
-            } else if me.is_elsewhere(seq) {
-                me.learn(now, seq, &self.config);
-                self.counts.claims_elsewhere += 1;
-            }
-            return;
-        }
         if let Some(destination) = self.destinations.get_mut(&producer) {
             let forgers = destination.checked(now.mono, seq, signature, genuine);
-            out.extend(forgers.into_iter().map(|peer| Output::Misbehaved { peer, violation: forged }));
+            let violation = Violation::ForgedRoute { producer };
+            out.extend(forgers.into_iter().map(|peer| Output::Misbehaved { peer, violation }));
             self.choose(now, producer);
         }
     }
@@ -168,25 +175,35 @@ impl<P: Copy + Ord> State<P> {
     }
 
     /// Somebody needs a newer claim of a producer than it has.
-    pub(super) fn on_ask(&mut self, now: Time, peer: P, producer: Producer, above: u64, hops: u8) {
+    pub(super) fn on_ask(
+        &mut self,
+        now: Time,
+        peer: P,
+        producer: Producer,
+        known: Option<(u64, Signature)>,
+        hops: u8,
+        out: &mut Vec<Output<P>>,
+    ) {
         if let Some(me) = &mut self.me
             && me.producer == producer
         {
-            if !me.asked(now, above, &self.config) {
-                self.repeat(peer, producer);
+            match known {
+                Some((seq, signature)) if me.is_elsewhere(seq) => self.on_own(peer, seq, signature, out),
+                Some((seq, _)) if me.asked(now, seq, &self.config) => {}
+                _ => self.repeat(peer, producer),
             }
             return;
         }
         let Some(destination) = self.destinations.get_mut(&producer) else {
             return;
         };
-        let newer = |distance: &Distance| distance.seq > above || above == 0;
+        let newer = |distance: &Distance| known.is_none_or(|(seq, _)| distance.seq > seq);
         if destination.chosen().is_some_and(|chosen| chosen.via != peer && newer(&chosen.distance)) {
             self.repeat(peer, producer);
         } else if let Some(hops) = hops.checked_sub(1)
             && destination.may_pass_ask(now.mono, &self.config)
         {
-            self.ask_all(producer, above, hops, Some(peer));
+            self.ask_all(producer, known, hops, Some(peer));
         }
     }
 
@@ -197,19 +214,19 @@ impl<P: Copy + Ord> State<P> {
         };
         let cost = |peer: &P| self.neighbours.get(peer).map(Neighbour::cost);
         let changed = destination.choose(now.mono, &self.config, cost);
-        let above = destination.ask(now.mono, &self.config);
+        let ask = destination.ask(now.mono, &self.config);
         if changed {
             self.mark([producer]);
         }
-        if let Some(above) = above {
-            self.ask_all(producer, above, MAX_HOPS, None);
+        if ask.is_some() {
+            self.ask_all(producer, ask, MAX_HOPS, None);
         }
     }
 
-    fn ask_all(&mut self, producer: Producer, above: u64, hops: u8, except: Option<P>) {
+    fn ask_all(&mut self, producer: Producer, known: Option<(u64, Signature)>, hops: u8, except: Option<P>) {
         let peers: Vec<P> = self.neighbours.keys().filter(|peer| Some(**peer) != except).copied().collect();
         for peer in peers {
-            self.post(peer, Message::Ask { producer, above, hops });
+            self.post(peer, Message::Ask { producer, known, hops });
         }
     }
 

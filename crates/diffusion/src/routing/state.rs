@@ -22,8 +22,10 @@ const MAX_CHECKS: usize = 8_192;
 /// Why a signature is checked.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Check<P> {
-    /// Somebody's claim that it can be reached, or our own that we did not make.
+    /// Somebody's claim that it can be reached.
     Route { peer: P, producer: Producer, seq: u64, signature: Signature },
+    /// A claim of ours that we did not make.
+    Own { peer: P, producer: Producer, seq: u64, signature: Signature },
     /// A receipt.
     Receipt { peer: P, id: Hash, place: u8, by: Producer, signature: Signature },
 }
@@ -166,7 +168,7 @@ impl<P: Copy + Ord> State<P> {
         }
         match message {
             Message::Routes(routes) => self.on_routes(now, peer, routes, out),
-            Message::Ask { producer, above, hops } => self.on_ask(now, peer, producer, above, hops),
+            Message::Ask { producer, known, hops } => self.on_ask(now, peer, producer, known, hops, out),
             Message::Parcel { packet, how } => self.on_parcel(now, peer, packet, how, out),
             Message::Receipt { id, by, signature } => self.on_receipt(peer, id, by, signature, out),
         }
@@ -174,14 +176,15 @@ impl<P: Copy + Ord> State<P> {
 
     fn on_verified(&mut self, now: Time, ticket: Ticket, genuine: bool, out: &mut Vec<Output<P>>) {
         let check = self.checks.remove(&ticket).expect("a signature is checked once");
-        let (Check::Route { peer, .. } | Check::Receipt { peer, .. }) = check;
+        let (Check::Route { peer, .. } | Check::Own { peer, .. } | Check::Receipt { peer, .. }) = check;
         if let Some(neighbour) = self.neighbours.get_mut(&peer) {
             neighbour.end_check();
         }
         match check {
-            Check::Route { peer, producer, seq, signature } => {
-                self.on_route_checked(now, peer, producer, seq, &signature, genuine, out);
+            Check::Route { producer, seq, signature, .. } => {
+                self.on_route_checked(now, producer, seq, &signature, genuine, out);
             }
+            Check::Own { producer, seq, .. } => self.on_own_checked(now, producer, seq, genuine),
             Check::Receipt { peer, id, place, by, signature } => {
                 self.on_receipt_checked(peer, id, place, by, signature, genuine, out);
             }
@@ -242,7 +245,9 @@ impl<P: Copy + Ord> State<P> {
             return false;
         }
         let (claim, signature) = match check {
-            Check::Route { producer, seq, signature, .. } => (Claim::Route { producer, seq }, signature),
+            Check::Route { producer, seq, signature, .. } | Check::Own { producer, seq, signature, .. } => {
+                (Claim::Route { producer, seq }, signature)
+            }
             Check::Receipt { id, by, signature, .. } => (Claim::Receipt { producer: by, id }, signature),
         };
         let ticket = Ticket(self.next_ticket);

@@ -46,11 +46,8 @@ fn message() -> impl Strategy<Value = Message> {
     let producer = any::<[u8; 32]>().prop_map(Producer);
     prop_oneof![
         prop::collection::vec(route(), 0..=MAX_ROUTES).prop_map(Message::Routes),
-        (producer.clone(), any::<u64>(), 0..=MAX_HOPS).prop_map(|(producer, above, hops)| Message::Ask {
-            producer,
-            above,
-            hops
-        }),
+        (producer.clone(), prop::option::of((any::<u64>(), signature())), 0..=MAX_HOPS)
+            .prop_map(|(producer, known, hops)| Message::Ask { producer, known, hops }),
         parcel,
         (id, producer, signature()).prop_map(|(id, by, signature)| Message::Receipt { id, by, signature }),
     ]
@@ -110,7 +107,7 @@ proptest! {
 fn refuses_what_is_out_of_bounds() {
     let routes = vec![Route::Lost { producer: Producer::default() }; MAX_ROUTES + 1];
     assert!(Message::decode(&encoded(&Message::Routes(routes)).into()).is_err(), "too many routes");
-    let ask = Message::Ask { producer: Producer::default(), above: 0, hops: MAX_HOPS + 1 };
+    let ask = Message::Ask { producer: Producer::default(), known: None, hops: MAX_HOPS + 1 };
     assert!(Message::decode(&encoded(&ask).into()).is_err(), "too many hops");
     let reach =
         Route::Reach { producer: Producer::default(), seq: 1, metric: MAX_METRIC + 1, signature: [0; 64] };

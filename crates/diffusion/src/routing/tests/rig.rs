@@ -77,12 +77,22 @@ pub(super) struct Link {
     up: bool,
 }
 
+/// How a node behaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Conduct {
+    Honest,
+    /// Short ways to everybody, old and forged claims, little passed on.
+    Liar,
+    /// Short ways to everybody, and nothing that travels along them is passed on.
+    Hole,
+}
+
 /// One node.
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) state: State<usize>,
     pub(super) key: Option<Producer>,
-    pub(super) liar: bool,
+    pub(super) conduct: Conduct,
     /// By how much its clock is wrong, in ms.
     pub(super) skew_ms: i64,
     /// The links that it knows to be up.
@@ -111,6 +121,8 @@ pub(super) struct World {
     signed: BTreeSet<Claim>,
     /// Bodies that begin with this byte are bad.
     pub(super) bad: Option<u8>,
+    /// Whether liars' next hops are followed as well: then there are loops to be found.
+    pub(super) trusting: bool,
     /// How many messages of each kind were sent.
     pub(super) sent: BTreeMap<&'static str, u64>,
     pub(super) config: Config,
@@ -128,8 +140,21 @@ pub(super) fn sign(claim: &Claim) -> Signature {
     signature
 }
 
+/// What a hole makes of what it should send.
+fn swallow(message: Message) -> Vec<Message> {
+    let nearer = |route| match route {
+        Route::Reach { producer, seq, signature, .. } => Route::Reach { producer, seq, metric: 0, signature },
+        lost => lost,
+    };
+    match message {
+        Message::Routes(routes) => vec![Message::Routes(routes.into_iter().map(nearer).collect())],
+        Message::Parcel { .. } | Message::Receipt { .. } => Vec::new(),
+        message => vec![message],
+    }
+}
+
 impl World {
-    /// Nodes without links; all are producers but where `followers` says otherwise.
+    /// Nodes without links; all are producers.
     pub(super) fn new(count: usize, seed: u64, config: Config) -> Self {
         let mut world = Self {
             now: Duration::ZERO,
@@ -142,6 +167,7 @@ impl World {
             arrivals: BTreeMap::new(),
             signed: BTreeSet::new(),
             bad: None,
+            trusting: false,
             sent: BTreeMap::new(),
             config,
             next_ticket: 0,
@@ -150,7 +176,7 @@ impl World {
             world.nodes.push(Node {
                 state: State::new(world.config.clone()),
                 key: Some(producer(n)),
-                liar: false,
+                conduct: Conduct::Honest,
                 skew_ms: 0,
                 joined: BTreeMap::new(),
                 life: 0,
@@ -162,6 +188,10 @@ impl World {
             });
         }
         world
+    }
+
+    pub(super) fn is_honest(&self, n: usize) -> bool {
+        self.nodes[n].conduct == Conduct::Honest
     }
 
     /// Tells everybody who the producers are.
@@ -217,6 +247,8 @@ impl World {
         let node = &mut self.nodes[n];
         node.state = State::new(Config { nonce, ..self.config.clone() });
         (node.joined, node.life) = (BTreeMap::new(), node.life + 1);
+        // What it delivered it forgot as well.
+        node.delivered.clear();
         self.tell_producers(n);
     }
 
@@ -254,7 +286,11 @@ impl World {
         let delay = self.rng.below(3);
         match output {
             Output::Send { peer, message } => {
-                let messages = if self.nodes[n].liar { self.lie(n, message) } else { vec![message] };
+                let messages = match self.nodes[n].conduct {
+                    Conduct::Honest => vec![message],
+                    Conduct::Liar => self.lie(n, message),
+                    Conduct::Hole => swallow(message),
+                };
                 messages.into_iter().for_each(|message| self.transmit(n, peer, &message));
                 self.later(n, 5, Input::Room { peer, bytes: ROOM });
             }
@@ -282,7 +318,7 @@ impl World {
             }
             Output::Refused { why, .. } => panic!("refused: {why}"),
             Output::Misbehaved { peer, violation } => {
-                assert!(self.nodes[peer].liar || self.bad.is_some(), "{n} blames {peer}: {violation}");
+                assert!(!self.is_honest(peer) || self.bad.is_some(), "{n} blames {peer}: {violation}");
                 self.nodes[n].blamed.push((peer, violation));
             }
         }
@@ -423,7 +459,9 @@ impl World {
                 for hops in 0.. {
                     assert!(hops <= self.nodes.len(), "a loop on the way from {start} to {to:?}");
                     match self.nodes[at].state.next_hop(&to) {
-                        Some(hop) if !self.nodes[at].liar && self.is_joined(at, hop) => at = hop,
+                        Some(hop) if (self.trusting || self.is_honest(at)) && self.is_joined(at, hop) => {
+                            at = hop
+                        }
                         _ => break,
                     }
                 }
@@ -437,7 +475,7 @@ impl World {
         let mut next = vec![from];
         while let Some(at) = next.pop() {
             for peer in 0..self.nodes.len() {
-                if !self.nodes[peer].liar && self.is_joined(at, peer) && found.insert(peer) {
+                if self.is_honest(peer) && self.is_joined(at, peer) && found.insert(peer) {
                     next.push(peer);
                 }
             }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use chain::Hash;
 use proptest::prelude::*;
 
-use super::rig::{Rng, World, producer};
+use super::rig::{Conduct, Rng, World, producer};
 use crate::routing::{Config, To};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -66,7 +66,7 @@ fn disturb(world: &mut World, events: u64, restarts: bool) {
 fn serve(world: &mut World, within: Duration) {
     let mut sent = Vec::new();
     for from in 0..world.nodes.len() {
-        if world.nodes[from].liar {
+        if !world.is_honest(from) {
             continue;
         }
         for to in world.reachable(from) {
@@ -119,7 +119,7 @@ proptest! {
         let mut world = world(count, more, seed);
         for _ in 0..liars {
             let liar = world.rng.below(count as u64) as usize;
-            world.nodes[liar].liar = true;
+            world.nodes[liar].conduct = if world.rng.chance(50) { Conduct::Liar } else { Conduct::Hole };
         }
         for n in 0..count {
             world.nodes[n].skew_ms = world.rng.below(40_000) as i64 - 20_000;
@@ -141,4 +141,21 @@ proptest! {
         };
         prop_assert_eq!(run(), run());
     }
+}
+
+/// The oracle is worth something: where next hops of liars count as well, there are loops, and it sees them.
+#[test]
+fn loops_through_liars_are_noticed() {
+    let looped = (0..200).any(|seed| {
+        let mut world = world(6, 6, seed);
+        (0..3).for_each(|n| world.nodes[n].conduct = Conduct::Liar);
+        world.trusting = true;
+        let run = std::panic::AssertUnwindSafe(|| {
+            world.begin();
+            disturb(&mut world, 30, false);
+        });
+        let end = std::panic::catch_unwind(run);
+        end.is_err_and(|end| end.downcast_ref::<String>().is_some_and(|text| text.starts_with("a loop")))
+    });
+    assert!(looped);
 }
