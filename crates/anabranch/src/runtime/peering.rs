@@ -1,7 +1,7 @@
 //! What a running node does about its peers: what operators say goes into the book, then to the network.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use link::PeerId;
@@ -21,6 +21,8 @@ use crate::status;
 pub(crate) struct Peering {
     pub(crate) network: Network,
     book: Arc<Book>,
+    /// Held while an order is carried out: what is on disk and what the network knows change in the same order.
+    turn: Arc<Mutex<()>>,
 }
 
 /// What an operator may say about a peer.
@@ -81,7 +83,7 @@ pub(super) async fn start(
     let settings = settings::network(config, network).map_err(network::Error::from)?;
     let rng = settings::generator()?;
     let (network, sink) = Network::start(settings, identity, Arc::new(gate), listeners, rng)?;
-    let peering = Peering { network, book: Arc::new(book) };
+    let peering = Peering { network, book: Arc::new(book), turn: Arc::default() };
     peering.introduce(config, kept)?;
     Ok((peering, sink))
 }
@@ -102,7 +104,8 @@ impl Peering {
         }
     }
 
-    /// Carries an order out: on disk first, so that what was answered outlasts a crash.
+    /// Carries an order out: on disk first, so that what was answered outlasts a crash. Once begun it is carried out,
+    /// be it that nobody waits for the answer any more.
     pub(crate) async fn obey(&self, order: Order, named: Named) -> Result<(), Refusal> {
         let Named { key, address } = named;
         if key == self.network.peer_id() {
@@ -112,12 +115,18 @@ impl Peering {
         if order == Order::Add && address.is_none() {
             return Err(Refusal::NoAddress { key });
         }
+        let this = self.clone();
+        let carried_out = spawn_blocking(move || this.carry_out(order, key, address));
+        carried_out.await.expect("a change of the book does not panic")
+    }
+
+    fn carry_out(&self, order: Order, key: PeerId, address: Option<PeerAddress>) -> Result<(), Refusal> {
+        // It guards no data of its own.
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         if matches!(order, Order::Add | Order::Pin) && self.network.banned().contains(&key) {
             return Err(Refusal::Banned { key });
         }
-        let (book, kept) = (self.book.clone(), address.clone());
-        let write = move || write(&book, order, key, kept.as_ref());
-        spawn_blocking(write).await.expect("a change of the book does not panic")?;
+        write(&self.book, order, key, address.as_ref())?;
         self.tell(order, key, address)
     }
 
@@ -188,5 +197,41 @@ pub(super) fn identity(config: &Config, data_dir: &Path) -> Result<link::Identit
     match config.peers.dial.iter().find(|peer| peer.key == us) {
         Some(peer) => Err(Error::OwnKey { peer: peer.clone() }),
         None => Ok(identity),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use rand::SeedableRng;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_order_is_carried_out_though_nobody_waits_for_the_answer() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (book, _) = Book::open(&folder.path().join(book::NAME)).expect("it opens");
+        let config = network::Config::new([0; 32]);
+        let (identity, rng) =
+            (link::Identity::from_seed(&[1; 32]), rand_chacha::ChaCha20Rng::seed_from_u64(1));
+        let (network, _sink) =
+            Network::start(config, identity, Arc::new(Lists::default()), Vec::new(), rng).expect("it starts");
+        let peering = Peering { network, book: Arc::new(book), turn: Arc::default() };
+        let key = link::Identity::from_seed(&[2; 32]).peer_id();
+        let order = |order| peering.obey(order, Named { key, address: None });
+        tokio::select! {
+            biased;
+            _ = order(Order::Ban) => panic!("it is done on another thread"),
+            () = std::future::ready(()) => {}
+        }
+        let carried_out = async {
+            while peering.network.banned() != [key] {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), carried_out).await.expect("it is banned");
+        assert!(matches!(order(Order::Pin).await, Err(Refusal::Banned { .. })));
+        assert_eq!(peering.book.contents().expect("it can be read").bans.len(), 1);
     }
 }
