@@ -3,9 +3,11 @@
 //! It reads the fork tree, never a socket, and stores no block.
 
 pub mod depth;
+pub mod quorum;
 pub mod solo;
 
 pub use depth::Depth;
+pub use quorum::Quorum;
 pub use solo::Solo;
 
 /// How a node decides.
@@ -15,4 +17,6 @@ pub enum Consensus {
     Solo(Solo),
     /// Follows a chain that others make: k deep in the chains of m of n upstreams.
     Depth(Depth),
+    /// Validators vote.
+    Quorum(Box<Quorum>),
 }

@@ -31,6 +31,7 @@ impl Node {
         match &self.consensus {
             Consensus::Solo(_) => Some(self.tree.head().point),
             Consensus::Depth(depth) => Some(self.tree.header(&depth.decided()?)?.point()),
+            Consensus::Quorum(quorum) => Some(self.tree.header(&quorum.decided()?)?.point()),
         }
     }
 
@@ -39,13 +40,14 @@ impl Node {
         match &self.consensus {
             Consensus::Solo(_) => true,
             Consensus::Depth(depth) => depth.is_decided(id),
+            Consensus::Quorum(quorum) => quorum.decided() == Some(*id),
         }
     }
 
     /// How many upstreams must agree.
     pub(crate) fn agree(&self) -> u32 {
         match &self.consensus {
-            Consensus::Solo(_) => 0,
+            Consensus::Solo(_) | Consensus::Quorum(_) => 0,
             Consensus::Depth(depth) => depth.agree(),
         }
     }
@@ -53,7 +55,7 @@ impl Node {
     /// Whether a single upstream decides alone.
     pub(crate) fn trusts_one(&self) -> bool {
         match &self.consensus {
-            Consensus::Solo(_) => false,
+            Consensus::Solo(_) | Consensus::Quorum(_) => false,
             Consensus::Depth(depth) => depth.trusts_one(),
         }
     }
@@ -80,7 +82,7 @@ impl Node {
         let end = |index: usize| self.tree.header(&self.upstreams[index].fragment()?.at.hash()?);
         let among = (0..self.upstreams.len()).filter(|index| among(&self.upstreams[*index]));
         let through = among.filter(|index| match &self.consensus {
-            Consensus::Solo(_) => true,
+            Consensus::Solo(_) | Consensus::Quorum(_) => true,
             Consensus::Depth(depth) => depth.serves_decided(*index as u32),
         });
         through.filter_map(end).reduce(|best, header| match self.format.prefer(header, best) {

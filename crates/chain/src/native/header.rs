@@ -80,6 +80,11 @@ pub fn decode_header(wire: &Bytes) -> Result<Header, DecodeError> {
     Ok(header(&produced.fields, bytes, wire.clone()))
 }
 
+/// What a decoded header says beside what every format's does.
+pub fn read_fields(header: &Header) -> Result<Fields, DecodeError> {
+    Ok(decode_fields(unwrap(&header.wire)?)?.fields)
+}
+
 /// Reads a header's own bytes, `[body, signature]`, and nothing else.
 pub fn decode_fields(bytes: &[u8]) -> Result<Produced, DecodeError> {
     if bytes.len() > MAX_HEADER_BYTES {

@@ -44,7 +44,7 @@ pub use block::{check_body, decode_block, transaction_id, transactions};
 pub use build::{Builder, Full, Key, max_transaction_bytes};
 pub use certificate::{Certificate, MAX_CERTIFICATE_BYTES};
 pub use faults::Faults;
-pub use header::{Change, Fields, Produced, StateRoot, decode_fields, decode_header};
+pub use header::{Change, Fields, Produced, StateRoot, decode_fields, decode_header, read_fields};
 pub use params::{Invalid, Params};
 pub use state::{Checks, Reason, State, prefer};
 pub use validators::{MAX_VALIDATORS, MAX_WEIGHT, Validator, Validators};

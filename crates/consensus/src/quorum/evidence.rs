@@ -1,0 +1,70 @@
+//! Evidence: two signatures of one validator, of which an honest one gives one.
+
+use chain::{Hash, Height};
+
+use super::message::{Key, Proposal, Vote};
+
+/// The most pieces of evidence that are kept: a guess, a few for each of the liars that a chain can live with.
+pub const MAX_EVIDENCE: usize = 64;
+
+/// Proof that a validator lied, for whoever knows the validators of its height.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Evidence {
+    /// It voted for two things in one round.
+    Votes(Box<[Vote; 2]>),
+    /// It proposed two things in one round.
+    Proposals(Box<[Proposal; 2]>),
+}
+
+impl Evidence {
+    pub(super) fn votes(first: Vote, second: Vote) -> Self {
+        Self::Votes(Box::new([first, second]))
+    }
+
+    pub(super) fn proposals(first: Proposal, second: Proposal) -> Self {
+        Self::Proposals(Box::new([first, second]))
+    }
+
+    /// Who lied.
+    pub fn validator(&self) -> Key {
+        match self {
+            Self::Votes(pair) => pair[0].validator,
+            Self::Proposals(pair) => pair[0].validator,
+        }
+    }
+
+    /// At which height.
+    pub fn height(&self) -> Height {
+        match self {
+            Self::Votes(pair) => pair[0].vote.height,
+            Self::Proposals(pair) => pair[0].header.height,
+        }
+    }
+
+    /// In which round.
+    pub fn round(&self) -> u32 {
+        match self {
+            Self::Votes(pair) => pair[0].vote.round,
+            Self::Proposals(pair) => pair[0].round,
+        }
+    }
+
+    /// Whether it proves anything: both signatures hold, and an honest validator would have given one of them.
+    pub fn is_proof(&self, chain: &Hash) -> bool {
+        match self {
+            Self::Votes(pair) => {
+                let [a, b] = &**pair;
+                let place = |vote: &Vote| (vote.validator, vote.vote.kind, vote.vote.height, vote.vote.round);
+                place(a) == place(b)
+                    && a.vote.block != b.vote.block
+                    && a.is_signed(chain)
+                    && b.is_signed(chain)
+            }
+            Self::Proposals(pair) => {
+                let [a, b] = &**pair;
+                let place = |offer: &Proposal| (offer.validator, offer.header.height, offer.round);
+                place(a) == place(b) && a.ballot() != b.ballot() && a.is_signed(chain) && b.is_signed(chain)
+            }
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! Many validators in a world of their own, and one alone before a table of inputs.
+
+mod agreement;
+mod byzantine;
+mod codec;
+mod crashes;
+mod machine;
+mod search;
+mod world;
