@@ -7,6 +7,7 @@
 
 mod chain_targets;
 mod config_targets;
+mod consensus_targets;
 mod control_targets;
 mod framing_targets;
 mod inbound_targets;
@@ -49,6 +50,8 @@ pub const TARGETS: &[Target] = &[
     chain_targets::NATIVE_HEADER,
     chain_targets::NATIVE_BLOCK,
     chain_targets::NATIVE_PROOF,
+    consensus_targets::CERTIFICATE,
+    consensus_targets::CONSENSUS,
     chain_targets::POINTS,
     chain_targets::STATE,
     chain_targets::NETWORK_FILE,

@@ -4,6 +4,7 @@
 //! it would be logged and passed over, so that a vote could be published that no journal holds. What needs the
 //! disk is only noted here, in order; who performs it decides when it has happened.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::sync::Arc;
 
@@ -346,7 +347,7 @@ impl Signer {
             Wish::VerifyExtendedCommitCertificate(.., resume) => return resume.resume_with(Ok(())),
             Wish::VerifyPolkaCertificate(polka, set, thresholds, resume) => {
                 let votes: Vec<_> = polka.votes(&Native).collect();
-                return resume.resume_with(self.verify(&votes, &set, thresholds.quorum));
+                return resume.resume_with(self.verify(&votes, &set, thresholds.quorum).map_or(Ok(()), Err));
             }
             Wish::VerifyRoundCertificate(entry, set, thresholds, resume) => {
                 let votes: Vec<_> = entry.votes(&Native).collect();
@@ -361,7 +362,7 @@ impl Signer {
                         thresholds.quorum
                     }
                 };
-                return resume.resume_with(self.verify(&votes, &set, threshold));
+                return resume.resume_with(self.verify(&votes, &set, threshold).map_or(Ok(()), Err));
             }
             // Votes carry no extensions: the policy is off.
             Wish::ExtendVote(.., resume) => return resume.resume_with(None),
@@ -371,48 +372,44 @@ impl Signer {
         resume.resume_with(())
     }
 
-    /// Whether votes of this threshold were given, each by another member.
+    /// What is wrong with votes that should reach this threshold, each of another member; `None` if nothing is.
     fn verify(
         &mut self,
         votes: &[SignedVote<Native>],
         set: &Set,
         threshold: ThresholdParam,
-    ) -> Result<(), CertificateError<Native>> {
-        let verdict = self.judge(votes, set, threshold);
-        self.rejected |= verdict.is_err();
-        verdict
+    ) -> Option<CertificateError<Native>> {
+        let wrong = self.wrong(votes, set, threshold);
+        self.rejected |= wrong.is_some();
+        wrong
     }
 
-    fn judge(
+    fn wrong(
         &self,
         votes: &[SignedVote<Native>],
         set: &Set,
         threshold: ThresholdParam,
-    ) -> Result<(), CertificateError<Native>> {
-        let mut seen = std::collections::BTreeSet::new();
+    ) -> Option<CertificateError<Native>> {
+        let mut seen = BTreeSet::new();
         let (mut signed, total) = (0, set.validators.weight());
         for vote in votes {
             let vote = words::vote_out(vote);
             let address = Address(vote.validator);
             let Some(place) = set.validators.place(&vote.validator) else {
-                return Err(CertificateError::UnknownValidator(address));
+                return Some(CertificateError::UnknownValidator(address));
             };
             if !seen.insert(place) {
-                return Err(CertificateError::DuplicateVote(address));
+                return Some(CertificateError::DuplicateVote(address));
             }
             // Different members: the sum stays below the set's own.
             signed += set.validators.members()[place].weight.get();
             if !vote.is_signed(&self.chain) {
-                return Err(CertificateError::VerificationError(None));
+                return Some(CertificateError::VerificationError(None));
             }
         }
-        match threshold.is_met(signed, total) {
-            true => Ok(()),
-            false => {
-                let expected = threshold.min_expected(total);
-                Err(CertificateError::NotEnoughVotingPower { signed, total, expected })
-            }
-        }
+        let expected = threshold.min_expected(total);
+        let short = CertificateError::NotEnoughVotingPower { signed, total, expected };
+        (!threshold.is_met(signed, total)).then_some(short)
     }
 }
 

@@ -58,7 +58,7 @@ fn losses_and_delays_never_make_two_decide_differently() {
         let mut setup = Setup::new(seed, 4, Faults::Byzantine);
         setup.loss = 35;
         setup.delay = (ms(1), ms(250));
-        setup.has_sync = seed % 2 == 0;
+        setup.has_sync = seed.is_multiple_of(2);
         let mut world = world(setup);
         world.run(Duration::from_secs(20), |_| false);
         world.check();

@@ -12,7 +12,7 @@ const MINUTES: Duration = Duration::from_secs(180);
 fn with(lie: Lie, seed: u64) -> World {
     let mut setup = Setup::new(seed, 4, Faults::Byzantine);
     setup.lies.insert(1, lie);
-    setup.loss = if seed % 2 == 0 { 0 } else { 10 };
+    setup.loss = if seed.is_multiple_of(2) { 0 } else { 10 };
     let mut world = World::new(setup);
     world.boot();
     let honest = world.honest();
