@@ -83,8 +83,9 @@ impl Neighbour {
         may
     }
 
+    /// One was checked; it may have been brought over an earlier link of the same peer.
     pub(super) fn end_check(&mut self) {
-        self.checks -= 1;
+        self.checks = self.checks.saturating_sub(1);
     }
 
     /// What the peer is told of a producer may have changed.

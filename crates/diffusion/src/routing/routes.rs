@@ -18,6 +18,8 @@ impl<P: Copy + Ord> State<P> {
     pub(super) fn on_producers(&mut self, now: Time, all: Vec<Producer>, me: Option<Producer>) {
         let before = self.me.as_ref().map(|me| me.producer);
         if before != me {
+            let bound = self.me.as_ref().and_then(Origin::claim).map(|(seq, _)| Distance { seq, metric: 0 });
+            before.zip(bound).into_iter().for_each(|(producer, bound)| self.keep_bound(producer, bound));
             self.me = me.map(|producer| Origin::new(now, producer));
         }
         let others: BTreeSet<Producer> =
@@ -43,13 +45,16 @@ impl<P: Copy + Ord> State<P> {
         let bound = self.destinations.remove(&producer).and_then(|gone| gone.bound());
         self.mark([producer]);
         if let Some(bound) = bound {
-            if self.retired.len() >= MAX_RETIRED {
-                let oldest =
-                    self.retired.iter().min_by_key(|(_, bound)| bound.seq).map(|(oldest, _)| *oldest);
-                oldest.map(|oldest| self.retired.remove(&oldest));
-            }
-            self.retired.insert(producer, bound);
+            self.keep_bound(producer, bound);
         }
+    }
+
+    fn keep_bound(&mut self, producer: Producer, bound: Distance) {
+        if self.retired.len() >= MAX_RETIRED {
+            let oldest = self.retired.iter().min_by_key(|(_, bound)| bound.seq).map(|(oldest, _)| *oldest);
+            oldest.map(|oldest| self.retired.remove(&oldest));
+        }
+        self.retired.insert(producer, bound);
     }
 
     pub(super) fn on_joined(&mut self, now: Time, peer: P, rtt: Option<Duration>, room: u64) {

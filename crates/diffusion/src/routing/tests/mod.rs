@@ -1,6 +1,7 @@
 //! Tests of routing: the rules one by one, two nodes, and random worlds with liars.
 
 mod codec;
+mod hostile;
 mod parcels;
 mod rig;
 mod ways;
