@@ -10,6 +10,7 @@
 //! [4, id]                           ; no: that want will not be answered
 //! [5, producer]                     ; stop: no more of this producer's bodies unasked
 //! [6, producer]                     ; pushes: bodies whose headers follow here come unasked
+//! [7, id, id]                       ; range: the bodies from the first to the last, and then one of no bytes
 //! point = [] / [slot, hash]         tip = [point, height]
 //! ```
 
@@ -60,6 +61,13 @@ pub enum Message {
         /// The producer.
         producer: Producer,
     },
+    /// Send these bodies, blocks in a row of one chain, oldest first, as far as they are there; then a body of no bytes.
+    Range {
+        /// The first.
+        from: Hash,
+        /// The last.
+        to: Hash,
+    },
 }
 
 /// What a side says of its chain.
@@ -101,7 +109,8 @@ impl Message {
             (4, 2) => Self::No { id: reader.hash("id")? },
             (5, 2) => Self::Stop { producer: Producer(reader.fixed("producer")?) },
             (6, 2) => Self::Pushes { producer: Producer(reader.fixed("producer")?) },
-            (0..=6, _) => return Err(Error::Expected { what: "message of its own length", at: 0 }),
+            (7, 3) => Self::Range { from: reader.hash("id")?, to: reader.hash("id")? },
+            (0..=7, _) => return Err(Error::Expected { what: "message of its own length", at: 0 }),
             (number, _) => return Err(Error::Unknown { number }),
         };
         reader.end()?;
@@ -138,6 +147,11 @@ impl Message {
                 cbor::put_message(out, 2, 6);
                 cbor::put_bytes(out, &producer.0);
             }
+            Self::Range { from, to } => {
+                cbor::put_message(out, 3, 7);
+                cbor::put_bytes(out, &from.0);
+                cbor::put_bytes(out, &to.0);
+            }
         }
     }
 
@@ -158,6 +172,7 @@ impl Message {
             Self::No { .. } => "no",
             Self::Stop { .. } => "stop",
             Self::Pushes { .. } => "pushes",
+            Self::Range { .. } => "range",
         }
     }
 }

@@ -3,7 +3,7 @@
 //! One [`State`] per connection runs over headers: it knows what the peer has, sends the next headers of our best
 //! chain, takes the peer's, and tells finality. It sees the node's headers through the narrow [`Chain`], so that the
 //! node (a [`chain::Tree`] with the log below it: [`Forks`]) and the exhaustive search run the very same transitions.
-//! [`bodies`] decides who is asked for which body, one tree per producer.
+//! [`bodies`] decides who is asked for which body, one tree per producer; [`ranges`] does while the node is far behind.
 //!
 //! It deliberately does not check a header, a certificate or a body, keep them, or decide what is best or irreversible.
 //!
@@ -15,6 +15,7 @@ pub mod bodies;
 mod chain_view;
 mod event;
 mod message;
+pub mod ranges;
 mod state;
 mod trunk;
 mod violation;

@@ -403,6 +403,7 @@ fn messages() -> impl Strategy<Value = Message> {
         id.prop_map(|id| Message::No { id: Hash(id) }),
         id.prop_map(|id| Message::Stop { producer: Producer(id) }),
         id.prop_map(|id| Message::Pushes { producer: Producer(id) }),
+        (id, id).prop_map(|(from, to)| Message::Range { from: Hash(from), to: Hash(to) }),
     ]
 }
 
@@ -436,7 +437,7 @@ proptest! {
 #[test]
 fn refuses_messages_that_nobody_means() {
     let decode = |bytes: &[u8]| Message::decode(&Bytes::copy_from_slice(bytes)).unwrap_err();
-    assert_eq!(decode(&[0x82, 0x07, 0x00]), DecodeError::Unknown { number: 7 });
+    assert_eq!(decode(&[0x82, 0x08, 0x00]), DecodeError::Unknown { number: 8 });
     assert!(matches!(decode(&[0x83, 0x01, 0x40]), DecodeError::Expected { at: 0, .. }));
     assert!(
         matches!(decode(&[0x82, 0x18, 0x01, 0x40]), DecodeError::Expected { .. }),

@@ -174,6 +174,7 @@ impl Node {
                 self.bodies(bodies::Input::Asked { peer, id, follow, held }, out);
             }
             Message::No { id } => self.bodies(bodies::Input::Refused { peer, id }, out),
+            Message::Range { .. } => panic!("nobody is that far behind"),
             Message::Pushes { producer } => self.bodies(bodies::Input::Pushes { peer, producer }, out),
             Message::Stop { producer } => self.bodies(bodies::Input::Stopped { peer, producer }, out),
         }

@@ -234,6 +234,7 @@ impl World {
             Message::Stop { producer } => {
                 return self.body(setup, i, bodies::Input::Stopped { peer: 1 - i, producer });
             }
+            Message::Range { .. } => panic!("nobody is that far behind"),
             Message::Pushes { producer } => {
                 return self.body(setup, i, bodies::Input::Pushes { peer: 1 - i, producer });
             }

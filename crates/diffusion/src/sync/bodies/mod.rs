@@ -6,7 +6,7 @@
 //! and answers when it has it.
 //!
 //! It deliberately holds no body, checks none, and knows no chain: the driver says what is wanted, what arrived and what
-//! can be served. Ranges of a node that is far behind are not for trees: they go through the `fetch` crate.
+//! can be served. What a node that is far behind lacks is not for trees: see [`super::ranges`].
 //!
 //! **Invariant** B1 (see [`State::check_invariants`]): every wanted body has been asked of a connected peer, or is
 //! pushed by its producer's parent, or everybody was asked in vain and will be again, or there is nobody to ask.
