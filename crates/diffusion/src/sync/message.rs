@@ -15,7 +15,7 @@
 //! ```
 
 use bytes::Bytes;
-use chain::{Hash, Point, Tip};
+use chain::{Hash, Header, Point, Tip};
 
 use super::bodies::Producer;
 use crate::cbor::{self, Error, Reader};
@@ -199,5 +199,11 @@ impl Hello {
         }
         cbor::put_tip(out, &self.lib);
         cbor::put_tip(out, &self.oldest);
+    }
+}
+
+impl From<&Header> for Message {
+    fn from(header: &Header) -> Self {
+        Self::Header(header.wire.clone())
     }
 }

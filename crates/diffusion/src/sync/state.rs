@@ -9,7 +9,6 @@
 
 use std::num::NonZeroUsize;
 
-use bytes::Bytes;
 use chain::{Hash, Header, Point, Tip};
 
 use super::{
@@ -416,11 +415,4 @@ fn hello(chain: &impl Chain) -> Hello {
     locator.push(lib.point());
     debug_assert!(locator.len() <= MAX_LOCATOR, "64 powers of two");
     Hello { locator, lib: lib.tip, oldest: chain.oldest() }
-}
-
-/// The header message of a header, for tests and drivers that replay.
-impl From<&Header> for Message {
-    fn from(header: &Header) -> Self {
-        Self::Header(Bytes::clone(&header.wire))
-    }
 }
