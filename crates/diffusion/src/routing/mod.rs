@@ -31,6 +31,7 @@ mod seen;
 mod sends;
 mod state;
 mod violation;
+mod watch;
 
 #[cfg(test)]
 mod tests;

@@ -8,7 +8,8 @@ use chain::Hash;
 
 use super::message::{How, Message, Packet, Places};
 use super::seen::{Entry, Standing};
-use super::state::{Judging, State, Watch};
+use super::state::{Judging, State};
+use super::watch::Watch;
 use super::{Output, Time, Verdict, Violation};
 use crate::sync::bodies::Producer;
 
@@ -218,7 +219,7 @@ impl<P: Copy + Ord> State<P> {
             let until = now.mono + self.delivery_time(&producer);
             if self.watches.len() < self.config.max_watches {
                 let watch = Watch { hop, producer, until };
-                self.watches.entry((packet.id(), place)).or_insert(watch);
+                self.watches.insert((packet.id(), place), watch);
             }
         }
     }
@@ -233,10 +234,7 @@ impl<P: Copy + Ord> State<P> {
 
     /// Hops whose receipts did not come are not used for a while.
     pub(super) fn on_watches_due(&mut self, now: Time) {
-        let due: Vec<(Hash, u8)> =
-            self.watches.iter().filter(|(_, watch)| watch.until <= now.mono).map(|(key, _)| *key).collect();
-        for key in due {
-            let Watch { hop, producer, .. } = self.watches.remove(&key).expect("it was there");
+        while let Some(Watch { hop, producer, .. }) = self.watches.take_due(now.mono) {
             if let Some(destination) = self.destinations.get_mut(&producer) {
                 self.counts.faults += 1;
                 destination.failed(now.mono, &self.config, hop);

@@ -66,7 +66,7 @@ impl<P: Copy + Ord> State<P> {
             out.push(Output::Misbehaved { peer, violation: Violation::StrangeReceipt { id } });
             return;
         };
-        let watched = self.watches.get(&(id, place)).is_some_and(|watch| watch.hop == peer);
+        let watched = self.watches.is_at((id, place), peer);
         let news = !entry.confirmed.contains(place) || entry.is_awaited(place, peer);
         if watched || news {
             self.check(peer, Check::Receipt { peer, id, place, by, signature }, out);
@@ -88,8 +88,8 @@ impl<P: Copy + Ord> State<P> {
             out.push(Output::Misbehaved { peer, violation: Violation::ForgedReceipt { producer: by } });
             return;
         }
-        if self.watches.get(&(id, place)).is_some_and(|watch| watch.hop == peer) {
-            self.watches.remove(&(id, place));
+        if self.watches.is_at((id, place), peer) {
+            self.watches.remove((id, place));
             if let Some(destination) = self.destinations.get_mut(&by) {
                 destination.delivered(peer);
             }

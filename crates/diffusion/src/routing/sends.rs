@@ -143,10 +143,7 @@ impl<P: Copy + Ord> State<P> {
 
     /// A link is gone: what went over it is neither waited for nor held against it. Our own goes out again at once.
     pub(super) fn forsake(&mut self, now: Time, peer: P) {
-        let gone: Vec<(Hash, u8)> =
-            self.watches.iter().filter(|(_, watch)| watch.hop == peer).map(|(key, _)| *key).collect();
-        for key in gone {
-            self.watches.remove(&key);
+        for key in self.watches.take_of(peer) {
             if let Some(sending) = self.sends.get_mut(&key.0)
                 && sending.missing.contains(key.1)
             {

@@ -13,6 +13,7 @@ use super::neighbour::Neighbour;
 use super::origin::Origin;
 use super::seen::Seen;
 use super::sends::Sending;
+use super::watch::Watches;
 use super::{Config, Counts, Input, Output, Signature, Status, Ticket, Time};
 use crate::sync::bodies::Producer;
 
@@ -37,14 +38,6 @@ pub(super) struct Judging<P> {
     pub(super) copies: Vec<(P, How)>,
 }
 
-/// A routed copy whose receipt should come.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Watch<P> {
-    pub(super) hop: P,
-    pub(super) producer: Producer,
-    pub(super) until: Duration,
-}
-
 /// Routing at one node. `P` names a peer.
 #[derive(Debug)]
 pub struct State<P> {
@@ -58,7 +51,7 @@ pub struct State<P> {
     pub(super) judging: BTreeMap<Hash, Judging<P>>,
     pub(super) judging_until: VecDeque<(Duration, Hash)>,
     pub(super) judging_bytes: usize,
-    pub(super) watches: BTreeMap<(Hash, u8), Watch<P>>,
+    pub(super) watches: Watches<P>,
     pub(super) sends: BTreeMap<Hash, Sending>,
     pub(super) send_bytes: usize,
     pub(super) checks: BTreeMap<Ticket, Check<P>>,
@@ -79,7 +72,7 @@ impl<P: Copy + Ord> State<P> {
             judging: BTreeMap::new(),
             judging_until: VecDeque::new(),
             judging_bytes: 0,
-            watches: BTreeMap::new(),
+            watches: Watches::new(),
             sends: BTreeMap::new(),
             send_bytes: 0,
             checks: BTreeMap::new(),
@@ -122,10 +115,9 @@ impl<P: Copy + Ord> State<P> {
     pub fn next_deadline(&self) -> Option<Duration> {
         let origin = self.me.as_ref().map(Origin::next_deadline);
         let routes = self.destinations.values().filter_map(Destination::next_deadline);
-        let watches = self.watches.values().map(|watch| watch.until);
         let judging = self.judging_until.front().map(|(until, _)| *until);
         let sends = self.sends.values().map(|send| send.due);
-        routes.chain(origin).chain(watches).chain(judging).chain(sends).min()
+        routes.chain(origin).chain(self.watches.next_deadline()).chain(judging).chain(sends).min()
     }
 
     /// The next hop to a producer, if there is a route.
@@ -269,7 +261,7 @@ impl<P: Copy + Ord> State<P> {
         self.seen.check_invariants(self.config.seen_bytes);
         assert!(self.judging_bytes <= self.config.judging_bytes, "what is looked at is bounded");
         assert!(self.watches.len() <= self.config.max_watches, "what is watched is bounded");
-        assert!(self.watches.values().all(|watch| self.neighbours.contains_key(&watch.hop)), "hops are here");
+        self.watches.check_invariants(|hop| self.neighbours.contains_key(hop));
         let bytes: usize = self.sends.values().map(|send| send.packet.body().len()).sum();
         assert_eq!(bytes, self.send_bytes, "our own packets are counted");
         assert!(self.sends.len() <= self.config.max_sends, "our own packets are bounded");

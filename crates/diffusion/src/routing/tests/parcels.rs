@@ -84,11 +84,11 @@ fn without_a_route_it_goes_everywhere() {
     world.set_link(0, 1, 10, true);
     world.set_link(1, 2, 10, true);
     // Nobody signs anything: no claims, no routes, until the packet is under way.
-    (0..2).for_each(|n| world.tell_producers(n));
+    (0..2).for_each(|n| world.tell_producers(n, None));
     world.run_for(SECOND);
     assert_eq!(world.nodes[0].state.next_hop(&producer(2)), None);
     let ticket = world.send(0, to(&[2]), b"hello");
-    world.tell_producers(2);
+    world.tell_producers(2, None);
     world.run_for(SECOND);
     assert_eq!(world.nodes[0].over[&ticket].1, []);
     assert!(kinds(&mut world)("flood") >= 2);

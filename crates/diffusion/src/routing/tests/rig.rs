@@ -11,7 +11,7 @@ use chain::Hash;
 
 use crate::routing::message::Message;
 use crate::routing::{
-    Claim, Config, Input, Output, Route, Signature, State, Ticket, Time, To, Verdict, Violation,
+    Claim, Config, Input, Output, Refusal, Route, Signature, State, Ticket, Time, To, Verdict, Violation,
 };
 use crate::sync::bodies::Producer;
 
@@ -196,11 +196,13 @@ impl World {
 
     /// Tells everybody who the producers are.
     pub(super) fn begin(&mut self) {
-        (0..self.nodes.len()).for_each(|n| self.tell_producers(n));
+        (0..self.nodes.len()).for_each(|n| self.tell_producers(n, None));
     }
 
-    pub(super) fn tell_producers(&mut self, n: usize) {
-        let all = self.nodes.iter().filter_map(|node| node.key).collect();
+    /// Tells a node who the producers are, but for one.
+    pub(super) fn tell_producers(&mut self, n: usize, but: Option<usize>) {
+        let but = but.and_then(|but| self.nodes[but].key);
+        let all = self.nodes.iter().filter_map(|node| node.key).filter(|key| Some(*key) != but).collect();
         let me = self.nodes[n].key;
         self.input(n, Input::Producers { all, me });
     }
@@ -234,6 +236,14 @@ impl World {
         }
     }
 
+    /// Both ends of a link find that its round trip is another.
+    pub(super) fn measure(&mut self, a: usize, b: usize) {
+        for (node, peer) in [(a, b), (b, a)] {
+            let rtt = Duration::from_millis(self.rng.below(200));
+            self.input(node, Input::Rtt { peer, rtt });
+        }
+    }
+
     /// A node forgets everything, and its links go with it.
     pub(super) fn restart(&mut self, n: usize) {
         let down: Vec<_> =
@@ -249,7 +259,7 @@ impl World {
         (node.joined, node.life) = (BTreeMap::new(), node.life + 1);
         // What it delivered it forgot as well.
         node.delivered.clear();
-        self.tell_producers(n);
+        self.tell_producers(n, None);
     }
 
     pub(super) fn time(&self, n: usize) -> Time {
@@ -316,6 +326,7 @@ impl World {
             Output::Over { ticket, missing } => {
                 self.nodes[n].over.insert(ticket, (self.now, missing));
             }
+            Output::Refused { why: Refusal::Unknown { .. }, .. } => {}
             Output::Refused { why, .. } => panic!("refused: {why}"),
             Output::Misbehaved { peer, violation } => {
                 assert!(!self.is_honest(peer) || self.bad.is_some(), "{n} blames {peer}: {violation}");

@@ -51,11 +51,18 @@ fn disturb(world: &mut World, events: u64, restarts: bool) {
                     world.send(n, To::Producers(vec![producer(m)]), &[9]);
                 }
             }
+            2 => world.measure(a, b),
+            3 => {
+                let n = world.rng.below(world.nodes.len() as u64) as usize;
+                let forgotten = world.rng.below(world.nodes.len() as u64) as usize;
+                world.tell_producers(n, Some(forgotten).filter(|forgotten| *forgotten != n));
+            }
             _ => world.set_link(a, b, latency, up),
         }
         let pause = world.rng.below(1_500);
         world.run_for(Duration::from_millis(pause));
     }
+    world.begin();
     for (a, b) in links {
         let latency = 1 + world.rng.below(60);
         world.set_link(a, b, latency, true);
