@@ -1,5 +1,6 @@
 //! Routed copies whose receipts should come: whether the next hop delivers.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -36,8 +37,8 @@ impl<P: Copy + Ord> Watches<P> {
 
     /// Begins one. One that is under way already goes on: it is the first copy that is waited for.
     pub(super) fn insert(&mut self, key: Key, watch: Watch<P>) {
-        if !self.watches.contains_key(&key) {
-            self.watches.insert(key, watch);
+        if let Entry::Vacant(vacant) = self.watches.entry(key) {
+            vacant.insert(watch);
             self.order.insert((watch.until, key));
         }
     }
