@@ -15,6 +15,7 @@ mod link_targets;
 mod machine_targets;
 mod made;
 mod message_targets;
+mod routing_targets;
 mod session_targets;
 pub mod smoke;
 mod store_targets;
@@ -60,6 +61,7 @@ pub const TARGETS: &[Target] = &[
     store_targets::SNAPSHOT,
     config_targets::CONFIG,
     config_targets::GENESIS,
+    routing_targets::ROUTING,
     sync_targets::SYNC,
     machine_targets::CLIENT,
     machine_targets::UPSTREAM,
