@@ -109,6 +109,21 @@ fn the_checker_of_signatures_sees_a_lost_journal() {
 }
 
 #[test]
+fn the_checker_of_signatures_sees_words_that_went_out_too_early() {
+    let mut setup = Setup::new(11, 4, Faults::Byzantine);
+    setup.has_sync = false;
+    let caught = (0..60).any(|output| {
+        let mut world = World::new(setup.clone());
+        world.speaks_early = true;
+        world.crashes = (0..4).map(|node| Crash { node, output, survives: 0 }).collect();
+        world.boot();
+        world.run(ms(5_000), |world| world.said_twice.is_some());
+        world.said_twice.is_some()
+    });
+    assert!(caught, "a crash between a word and its record makes it say another");
+}
+
+#[test]
 fn a_decision_that_was_not_logged_is_made_again() {
     let mut setup = Setup::new(15, 1, Faults::Byzantine);
     setup.has_sync = false;

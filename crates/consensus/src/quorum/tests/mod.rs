@@ -2,6 +2,7 @@
 
 mod agreement;
 mod byzantine;
+mod chaos;
 mod codec;
 mod crashes;
 mod machine;

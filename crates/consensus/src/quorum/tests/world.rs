@@ -122,6 +122,8 @@ pub(super) struct World {
     /// The last votes that were sent, for those who make things up of them.
     heard: Vec<Vote>,
     pub(super) messages: u64,
+    /// Whether messages go out before what led to them is durable: what a driver must not do.
+    pub(super) speaks_early: bool,
     /// Which messages are lost, counted from the first.
     pub(super) lost: BTreeSet<u64>,
     pub(super) disagreement: Option<Height>,
@@ -192,6 +194,7 @@ impl World {
             wrong: BTreeSet::new(),
             heard: Vec::new(),
             messages: 0,
+            speaks_early: false,
             lost: BTreeSet::new(),
             disagreement: None,
             said_twice: None,
@@ -391,7 +394,7 @@ impl World {
         let durable = self.nodes[node].durable;
         let held = std::mem::take(&mut self.nodes[node].held);
         for (after, message) in held {
-            match after <= durable {
+            match after <= durable || self.speaks_early {
                 true => self.send(node, message),
                 false => self.nodes[node].held.push((after, message)),
             }
