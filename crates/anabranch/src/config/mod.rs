@@ -176,6 +176,14 @@ pub enum Error {
         /// The most.
         most: u32,
     },
+    /// A link that may hold less than one frame could say nothing.
+    #[error("`link.floor_bytes` is {found}: give at least {least}")]
+    Floor {
+        /// What was given.
+        found: u32,
+        /// The least.
+        least: u32,
+    },
     /// More is promised to links than there is.
     #[error(
         "`link.floor_bytes` ({floor}) for each of `peers.max_connections` ({links}) is more than \
@@ -238,7 +246,10 @@ impl Config {
     /// What each link may always hold must be there for as many links as there may be.
     fn validate_floors(&self) -> Result<(), Error> {
         let (floor, links) = (self.link.floor_bytes.get(), self.peers.max_connections.get());
-        let held = self.link.max_held_bytes.get();
+        let (held, least) = (self.link.max_held_bytes.get(), ::link::budget::MIN_FLOOR_BYTES);
+        if floor < least {
+            return Err(Error::Floor { found: floor, least });
+        }
         match u64::from(floor).checked_mul(links.into()) {
             Some(floors) if floors <= held => Ok(()),
             _ => Err(Error::Floors { floor, links, held }),

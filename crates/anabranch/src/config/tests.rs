@@ -128,6 +128,7 @@ fn refuses_limits_that_contradict_each_other() {
     assert!(matches!(link("ping_interval_ms = 75000"), Err(Error::Order { .. })));
     assert!(matches!(link("min_unsent_bytes = 200000"), Err(Error::Order { .. })));
     assert!(matches!(link("max_held_bytes = 1000000"), Err(Error::Floors { .. })));
+    assert!(matches!(link("floor_bytes = 1000"), Err(Error::Floor { found: 1000, .. })));
     assert!(matches!(link("read_bytes = 4096"), Err(Error::ReadBytes { found: 4096 })));
     link("strikes = 0").expect("off");
     for much in ["strikes = 1000000", "ping_burst = 1000000", "read_bytes = 1000000000"] {
