@@ -148,45 +148,25 @@ fn our_follower_and_our_node_follow_the_server_of_pallas() {
     runtime.block_on(pallas::load(node.address, chain));
 }
 
-/// How often a follower may be told to go on, as its hint says, when the server fell silent: seen once in some thirty
-/// runs with the server of pallas, never with ours.
-const MAX_SILENCES: u32 = 1;
-
-/// The exit code for a connection that ended.
-const NETWORK: i32 = 5;
-
 fn follow_and_compare(program: &Path, address: std::net::SocketAddr, chain: &[Block]) {
     let start = Instant::now();
-    let address = address.to_string();
-    let (mut blocks, mut silences) = (chain.iter(), 0);
-    while blocks.len() > 0 {
-        let done = chain.len() - blocks.len();
-        let from = done.checked_sub(1).map_or_else(|| "origin".into(), |last| chain[last].point());
-        let count = blocks.len().to_string();
-        let arguments =
-            ["follow", &address, "--network", "preview", "--from", &from, "--blocks", "--count", &count];
-        let output = program::run(program, &arguments);
-        if !output.status.success() {
-            silences += 1;
-            println!("the follower gave up after {done} blocks and more");
-            let is_silence = output.status.code() == Some(NETWORK) && silences <= MAX_SILENCES;
-            assert!(is_silence, "{}", output.status);
-        }
-        compare(&output.stdout, &mut blocks);
-    }
-    println!("followed {} blocks of {address} in {:.1} s", chain.len(), start.elapsed().as_secs_f64());
-}
-
-/// Each block that was told, with the next ones of the chain.
-fn compare(told: &[u8], blocks: &mut std::slice::Iter<'_, Block>) {
-    for line in std::str::from_utf8(told).expect("text").lines() {
+    let (address, count) = (address.to_string(), chain.len().to_string());
+    let arguments =
+        ["follow", &address, "--network", "preview", "--from", "origin", "--blocks", "--count", &count];
+    let output = program::run(program, &arguments);
+    assert!(output.status.success(), "{}", output.status);
+    let text = String::from_utf8(output.stdout).expect("text");
+    let mut blocks = chain.iter();
+    for line in text.lines() {
         let event: serde_json::Value = serde_json::from_str(line).expect("JSON");
         if event["event"] == "forward" {
             let block = blocks.next().expect("no more than asked for");
-            let point = format!("{}.{}", event["slot"], event["hash"].as_str().expect("a hash"));
-            assert_eq!(point, block.point());
+            let told = format!("{}.{}", event["slot"], event["hash"].as_str().expect("a hash"));
+            assert_eq!(told, block.point());
             assert_eq!(event["height"], block.height());
             assert_eq!(event["block_bytes"], block.raw.len());
         }
     }
+    assert_eq!(blocks.len(), 0, "all were told");
+    println!("followed {count} blocks of {address} in {:.1} s", start.elapsed().as_secs_f64());
 }
