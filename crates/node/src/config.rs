@@ -1,9 +1,10 @@
 //! What a node is told at its start and keeps to.
 
 use chain::Format;
-use consensus::{Consensus, Depth, Solo, depth};
+use consensus::{Consensus, Depth, Solo, depth, quorum};
 
-use crate::produce;
+use crate::follower::produce;
+use crate::member;
 
 /// A node's configuration.
 #[derive(Debug, Clone)]
@@ -22,6 +23,8 @@ pub enum Role {
     Follow(depth::Config),
     /// It makes the blocks of a native chain.
     Produce(produce::Config),
+    /// It takes part in a native chain that validators agree on.
+    Member(member::Config),
 }
 
 /// A configuration that cannot work.
@@ -30,6 +33,9 @@ pub enum Invalid {
     /// Nothing could be decided so.
     #[error(transparent)]
     Depth(#[from] depth::Invalid),
+    /// Times of consensus that cannot work.
+    #[error(transparent)]
+    Quorum(#[from] quorum::Invalid),
     /// Only native blocks can be made here.
     #[error("only a native chain's blocks can be made here")]
     NotNative,
@@ -43,7 +49,8 @@ impl Config {
     pub fn validate(&self) -> Result<(), Invalid> {
         match (&self.role, &self.format) {
             (Role::Follow(follow), _) => Ok(follow.validate()?),
-            (Role::Produce(_), Format::Cardano(_)) => Err(Invalid::NotNative),
+            (Role::Member(member), Format::Native(_)) => Ok(member.quorum.validate()?),
+            (Role::Produce(_) | Role::Member(_), Format::Cardano(_)) => Err(Invalid::NotNative),
             (Role::Produce(config), Format::Native(params)) => {
                 let named = params.validators.iter().any(|validator| validator.key == config.key.public());
                 if named { Ok(()) } else { Err(Invalid::NotTheProducer) }
@@ -55,7 +62,7 @@ impl Config {
     pub(crate) fn depth(&self) -> u64 {
         match &self.role {
             Role::Follow(depth) => depth.depth.get(),
-            Role::Produce(_) => 0,
+            Role::Produce(_) | Role::Member(_) => 0,
         }
     }
 
@@ -63,7 +70,7 @@ impl Config {
     pub(crate) fn upstreams(&self) -> u32 {
         match &self.role {
             Role::Follow(depth) => depth.upstreams,
-            Role::Produce(_) => 0,
+            Role::Produce(_) | Role::Member(_) => 0,
         }
     }
 
@@ -72,6 +79,7 @@ impl Config {
         match &self.role {
             Role::Follow(config) => Consensus::Depth(Depth::new(*config)),
             Role::Produce(_) => Consensus::Solo(Solo),
+            Role::Member(_) => unreachable!("a member decides by itself"),
         }
     }
 }

@@ -8,12 +8,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use chain::format::{Checks, Counts, Reason, State};
-use chain::{Block, Hash, Point, Position, View};
+use chain::format::{Counts, State};
+use chain::{Block, Hash, Header, Point, Position, Tip, View};
+use consensus::quorum;
+use diffusion::sync::bodies::Mode;
+use link::{PeerId, Protocol};
 use ouroboros::upstream;
 
+use crate::application::{Answer, Question};
+use crate::follower::violation::Closing;
+use crate::member;
 use crate::pool;
-use crate::violation::Closing;
+use crate::work::{Fault, Work};
 
 /// Ties an effect to its answer; grows by one with each effect, so that tickets are ordered by time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,12 +56,27 @@ pub enum Input {
         /// The system's word for it, shown to the operator.
         error: String,
     },
+    /// A link with a peer opened, closed, or brought something. Nothing of a peer comes before `Joined` and after
+    /// `Left`.
+    Peer {
+        /// Who.
+        id: PeerId,
+        /// What.
+        event: member::Event,
+    },
     /// The answer to [`Output::Verify`].
     Verified {
         /// Of which.
         ticket: Ticket,
-        /// What [`Checks::run`] said.
-        result: Result<Counts, Reason>,
+        /// What [`Work::run`] said.
+        result: Result<Counts, Fault>,
+    },
+    /// The answer to [`Output::Ask`]. One that comes late, or twice, changes nothing.
+    Answered {
+        /// Of which.
+        ticket: Ticket,
+        /// What the application says.
+        answer: Answer,
     },
     /// Every [`Output::Persist`] up to and including this ticket is durable.
     Persisted {
@@ -69,12 +90,12 @@ pub enum Input {
         /// The system's word for it, shown to the operator.
         error: String,
     },
-    /// The answer to [`Output::Load`]: the points at those positions, in the same order.
+    /// The answer to [`Output::Load`].
     Loaded {
         /// Of which.
         ticket: Ticket,
-        /// The points; positions that the log does not hold are left out.
-        points: Vec<Point>,
+        /// What was found.
+        found: Found,
     },
     /// The disk refused to read the log: the node accepts nothing more. Without those points an upstream would
     /// be followed from far below, and what cannot be read cannot be served either.
@@ -91,6 +112,22 @@ pub enum Input {
         /// The transaction's bytes.
         tx: Bytes,
     },
+    /// An operator's order.
+    Command {
+        /// Chosen by the asker, comes back in [`Output::Obeyed`].
+        ticket: Ticket,
+        /// What to do.
+        command: Command,
+    },
+}
+
+/// What an operator may order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Give a proposed block up that never gets a verdict: it is judged wrong here, and never voted for.
+    Blacklist(Hash),
+    /// Set how bodies go between a peer and this node. Kept for as long as the node runs, also over a reconnect.
+    Mode(PeerId, Mode),
 }
 
 /// What to do.
@@ -117,12 +154,54 @@ pub enum Output {
         /// Why, and for how long it stays away.
         closing: Closing,
     },
-    /// Run these checks anywhere, in any order.
+    /// Send this to a peer, in the order of the channel. The node never sends more than the link has room for; where
+    /// the peer has left, it is dropped.
+    Send {
+        /// To whom.
+        peer: PeerId,
+        /// On which channel.
+        channel: Protocol,
+        /// The message.
+        body: Bytes,
+        /// Not before this is durable. A later message of the same channel waits behind it.
+        after: Option<Ticket>,
+    },
+    /// So many messages of a channel, in their order, are done with: their place in the channel's window goes back to
+    /// the peer.
+    Took {
+        /// Whose.
+        peer: PeerId,
+        /// Which channel.
+        channel: Protocol,
+        /// How many.
+        messages: u32,
+    },
+    /// A peer broke a rule: what it costs is [`member::Violation::consequence`].
+    Blame {
+        /// Who.
+        peer: PeerId,
+        /// What it did.
+        violation: member::Violation,
+    },
+    /// Close the link with a peer, without blame: it holds everybody up. Nothing of it may follow but `Left`.
+    Part {
+        /// With whom.
+        peer: PeerId,
+    },
+    /// Run this anywhere, in any order.
     Verify {
         /// Comes back in [`Input::Verified`].
         ticket: Ticket,
         /// What to run.
-        checks: Checks,
+        work: Work,
+    },
+    /// Ask the application. Deliveries are taken in their order, and what is asked after a delivery sees it; the rest
+    /// may be answered in any order.
+    Ask {
+        /// Comes back in [`Input::Answered`].
+        ticket: Ticket,
+        /// What.
+        question: Question,
     },
     /// Append this, in order of tickets, and make it durable. Several may share one sync.
     Persist {
@@ -131,12 +210,12 @@ pub enum Output {
         /// What to append.
         record: Record,
     },
-    /// Read the points of settled blocks.
+    /// Read the log.
     Load {
         /// Comes back in [`Input::Loaded`] or [`Input::LoadFailed`].
         ticket: Ticket,
-        /// Which.
-        positions: Vec<Position>,
+        /// What.
+        load: Load,
     },
     /// The chain as readers may see it from now on; everything in it is durable.
     Publish(Arc<View>),
@@ -147,8 +226,65 @@ pub enum Output {
         /// The transaction's id, or why it was refused.
         result: Result<Hash, pool::Refusal>,
     },
+    /// The answer to [`Input::Command`].
+    Obeyed {
+        /// The asker's.
+        ticket: Ticket,
+        /// What was done, or why it was not: for a person.
+        result: Result<String, String>,
+    },
     /// Something that an operator should read once.
     Notice(Notice),
+}
+
+/// What is read from the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Load {
+    /// The points at these positions; positions that the log does not hold are left out.
+    Points(Vec<Position>),
+    /// The first of these points that the log holds.
+    Find(Vec<Point>),
+    /// Headers in a row with their certificates, where these are kept, at most so many.
+    Headers {
+        /// The first.
+        from: Position,
+        /// How many.
+        max: u32,
+    },
+    /// Blocks in a row, from a point of the log to a later one or the end, at most so many and, but for the first, so
+    /// many bytes. None where the first is not in the log.
+    Blocks {
+        /// The first.
+        from: Point,
+        /// The last.
+        to: Point,
+        /// How many.
+        max: u32,
+        /// How many bytes.
+        max_bytes: u64,
+    },
+    /// Blocks in a row from a position on, with the same bounds.
+    BlocksAt {
+        /// The first.
+        from: Position,
+        /// How many.
+        max: u32,
+        /// How many bytes.
+        max_bytes: u64,
+    },
+}
+
+/// What was read from the log.
+#[derive(Debug, Clone)]
+pub enum Found {
+    /// For [`Load::Points`]: in the same order.
+    Points(Vec<Point>),
+    /// For [`Load::Find`]: where it stands, and what it is.
+    Place(Option<(Position, Tip)>),
+    /// For [`Load::Headers`]: oldest first.
+    Headers(Vec<(Header, Option<Bytes>)>),
+    /// For [`Load::Blocks`] and [`Load::BlocksAt`]: oldest first.
+    Blocks(Vec<Block>),
 }
 
 /// What is appended to the store.
@@ -162,7 +298,12 @@ pub enum Record {
         blocks: Vec<Block>,
         /// The state after the last of them, for a snapshot when the store finds it time for one.
         state: State,
+        /// What shows that the last is irreversible: an encoded certificate, where its format needs one.
+        certificate: Option<Bytes>,
     },
+    /// For the consensus journal. A [`quorum::Record::Height`] replaces all before it, and only once all that was
+    /// appended before is durable.
+    Journal(quorum::Record),
 }
 
 /// Something worth a line in the operator's log.

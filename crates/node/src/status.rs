@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use chain::{Point, Tip};
-use link::Time;
 
-use crate::violation::Closing;
-use crate::{Node, UpstreamId};
+use crate::follower::violation::Closing;
+use crate::{UpstreamId, member};
 use chain::format::Counts;
 
 /// The node at one moment.
@@ -44,6 +43,8 @@ pub struct Status {
     pub produced: u64,
     /// Each configured upstream.
     pub upstreams: Vec<Upstream>,
+    /// What a member of a chain with validators says beside that.
+    pub member: Option<member::Status>,
 }
 
 /// How many checks passed since the start.
@@ -85,6 +86,30 @@ pub enum State {
         /// The system's word for it.
         error: String,
     },
+}
+
+impl Status {
+    /// A node that has just been made, with so many blocks up to this one.
+    pub(crate) fn starting(irreversible: Tip, settled: u64) -> Self {
+        Self {
+            state: State::Starting,
+            irreversible,
+            settled,
+            head: irreversible,
+            best_claimed: None,
+            agree: 0,
+            witnesses: 0,
+            headers: 0,
+            bytes: 0,
+            wanted: 0,
+            verifying: 0,
+            checks: Checks::default(),
+            pool: 0,
+            produced: 0,
+            upstreams: Vec::new(),
+            member: None,
+        }
+    }
 }
 
 impl State {
@@ -141,72 +166,6 @@ pub struct Upstream {
     pub faults: u32,
     /// Why its last connection ended.
     pub last_closing: Option<Closing>,
-}
-
-impl Node {
-    /// What an operator wants to know now.
-    pub fn status(&self, now: Time) -> Status {
-        let (head, root) = (self.tree.head(), self.tree.root());
-        let best_claimed = self.best_claimed();
-        Status {
-            state: self.state(now, head, best_claimed),
-            irreversible: root.tip,
-            settled: root.settled,
-            head,
-            best_claimed,
-            agree: self.agree(),
-            witnesses: self.upstreams.iter().filter(|upstream| upstream.fragment().is_some()).count() as u32,
-            headers: self.tree.len(),
-            bytes: self.tree.bytes(),
-            wanted: self.bodies.len(),
-            verifying: self.verifying.len(),
-            checks: self.checks,
-            pool: self.producer.as_ref().map_or(0, |producer| producer.pool.len()),
-            produced: self.producer.as_ref().map_or(0, |producer| producer.made),
-            upstreams: (0..self.upstreams.len()).map(|index| self.upstream_status(now, index)).collect(),
-        }
-    }
-
-    fn state(&self, now: Time, head: Tip, best_claimed: Option<Tip>) -> State {
-        if let Some(error) = &self.failed {
-            return State::Failed { error: error.clone() };
-        }
-        if self.producer.is_some() {
-            return State::Producing;
-        }
-        if !self.is_started {
-            return State::Starting;
-        }
-        if !self.upstreams.iter().any(|upstream| upstream.is_connected()) {
-            return State::NoUpstreams;
-        }
-        self.progress.state(now.mono, head, best_claimed)
-    }
-
-    /// The highest tip that as many connected upstreams as must agree state or exceed.
-    pub(crate) fn best_claimed(&self) -> Option<Tip> {
-        let connected = self.upstreams.iter().filter(|upstream| upstream.is_connected());
-        let mut tips: Vec<Tip> = connected.filter_map(|upstream| upstream.tip).collect();
-        tips.sort_by_key(|tip| std::cmp::Reverse(tip.height));
-        let last = tips.len().checked_sub(1)?;
-        tips.get(last.min((self.agree() as usize).saturating_sub(1))).copied()
-    }
-
-    fn upstream_status(&self, now: Time, index: usize) -> Upstream {
-        let upstream = &self.upstreams[index];
-        Upstream {
-            id: UpstreamId(index as u32),
-            phase: upstream.phase.name(),
-            phase_age: now.mono.saturating_sub(upstream.since),
-            tip: upstream.tip,
-            at: upstream.at(),
-            headers: upstream.headers,
-            bodies: upstream.bodies,
-            rtt: upstream.rtt,
-            faults: upstream.faults,
-            last_closing: upstream.last_closing.clone(),
-        }
-    }
 }
 
 impl Checks {

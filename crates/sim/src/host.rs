@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use chain::{Point, Position, View};
 use consensus::depth;
-use node::{Node, Output, Record, Role, Start, Ticket};
+use node::work::{Fault, Work};
+use node::{Found, Load, Node, Output, Record, Role, Start, Ticket};
 use rand::RngExt;
 use store::Store;
 use store::files::memory;
@@ -74,6 +75,7 @@ impl World {
             state: recovered.state,
             recent: Vec::new(),
             forks: recovered.forks,
+            ..Start::genesis(&format)
         };
         let config = node::Config { format, role: self.role() };
         let node = Node::new(config, start, self.rng.random());
@@ -179,24 +181,31 @@ impl World {
                     |input: &node::Input| matches!(input, node::Input::Upstream { id: of, .. } if *of == id);
                 self.happenings.retain(|next| !matches!(next, Happening::Input(input) if of_it(input)));
             }
-            Output::Verify { ticket, checks } => self.verify(ticket, &checks),
+            Output::Verify { ticket, work } => self.verify(ticket, &work),
             Output::Persist { ticket, record } => self.persist(ticket, record),
-            Output::Load { ticket, positions } => self.load(ticket, &positions),
+            Output::Load { ticket, load: Load::Points(positions) } => self.load(ticket, &positions),
             Output::Publish(view) => self.publish(view)?,
             Output::Submitted { .. } => {}
             Output::Notice(notice) => self.note(&notice.to_string()),
+            Output::Load { .. }
+            | Output::Send { .. }
+            | Output::Took { .. }
+            | Output::Blame { .. }
+            | Output::Part { .. }
+            | Output::Ask { .. }
+            | Output::Obeyed { .. } => unreachable!("a follower never says this"),
         }
         Ok(())
     }
 
-    fn verify(&mut self, ticket: Ticket, checks: &chain::Checks) {
+    fn verify(&mut self, ticket: Ticket, work: &Work) {
         let result = match self.config.sabotage {
             Some(Sabotage::SkipsChecks) => Ok(chain::Counts::default()),
             Some(Sabotage::DistrustsAtRandom) if ticket.0.is_multiple_of(50) => {
-                Err(chain::Reason::Native(chain::native::Reason::Signature))
+                Err(Fault::Header(chain::Reason::Native(chain::native::Reason::Signature)))
             }
             Some(Sabotage::LosesAnswers) if ticket.0.is_multiple_of(50) => return,
-            _ => checks.run(),
+            _ => work.run(),
         };
         let delay = CHECKS.mul_f64(self.rng.random());
         let input = node::Input::Verified { ticket, result };
@@ -212,9 +221,10 @@ impl World {
         let Some(host) = &mut self.host else { return };
         let written = match record {
             Record::Fork(block) => host.store.put_fork(&block),
-            Record::Settle { blocks, state } => {
+            Record::Settle { blocks, state, .. } => {
                 host.store.settle(&blocks).map(|()| host.store.note_state(&state))
             }
+            Record::Journal(_) => unreachable!("a follower does not vote"),
         };
         if let Err(error) = written {
             self.on_write_failed(ticket, error.to_string());
@@ -251,7 +261,9 @@ impl World {
         let reader = host.store.reader();
         let read: Result<Vec<Option<Point>>, _> = positions.iter().map(|at| reader.point_at(*at)).collect();
         let input = match read {
-            Ok(points) => node::Input::Loaded { ticket, points: points.into_iter().flatten().collect() },
+            Ok(points) => {
+                node::Input::Loaded { ticket, found: Found::Points(points.into_iter().flatten().collect()) }
+            }
             Err(error) => node::Input::LoadFailed { ticket, error: error.to_string() },
         };
         self.schedule.after(READ, Event::ForHost { life: self.life, input: Box::new(input) });

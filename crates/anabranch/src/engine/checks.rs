@@ -7,7 +7,7 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use chain::format::Checks;
+use node::work::Work;
 use node::{Input, Ticket};
 
 use tokio::sync::mpsc;
@@ -29,7 +29,7 @@ struct Queue {
 
 #[derive(Debug, Default)]
 struct Jobs {
-    waiting: VecDeque<(Ticket, Checks)>,
+    waiting: VecDeque<(Ticket, Work)>,
     closed: bool,
 }
 
@@ -47,8 +47,8 @@ impl Pool {
     }
 
     /// Puts a job into the queue.
-    pub(super) fn run(&self, ticket: Ticket, checks: Checks) {
-        self.queue.lock().waiting.push_back((ticket, checks));
+    pub(super) fn run(&self, ticket: Ticket, work: Work) {
+        self.queue.lock().waiting.push_back((ticket, work));
         self.queue.more.notify_one();
     }
 }
@@ -74,8 +74,8 @@ impl Queue {
     }
 
     fn work(&self, events: &mpsc::Sender<Event>) {
-        while let Some((ticket, checks)) = self.next() {
-            let result = checks.run();
+        while let Some((ticket, work)) = self.next() {
+            let result = work.run();
             // Fails when the engine is gone; then the pool is about to be dropped.
             if events.blocking_send(Event::Answer(Input::Verified { ticket, result })).is_err() {
                 return;
@@ -83,7 +83,7 @@ impl Queue {
         }
     }
 
-    fn next(&self) -> Option<(Ticket, Checks)> {
+    fn next(&self) -> Option<(Ticket, Work)> {
         let mut jobs = self.lock();
         loop {
             if jobs.closed {

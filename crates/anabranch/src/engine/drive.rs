@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chain::{Hash, Point, Position};
-use node::{Input, Node, Output, Ticket, UpstreamId, pool};
+use node::{Found, Input, Load, Node, Output, Ticket, UpstreamId, pool};
 use ouroboros::upstream;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -197,9 +197,9 @@ impl Engine {
                 upstream.line = None;
                 tracing::warn!(upstream = upstream.address, reason = %closing.cause, "disconnected");
             }
-            Output::Verify { ticket, checks } => self.checks.run(ticket, checks),
+            Output::Verify { ticket, work } => self.checks.run(ticket, work),
             Output::Persist { ticket, record } => self.store.append(ticket, record),
-            Output::Load { ticket, positions } => self.load(ticket, positions),
+            Output::Load { ticket, load: Load::Points(positions) } => self.load(ticket, positions),
             // Nobody may be reading, then the newest view waits for the first reader.
             Output::Publish(view) => drop(self.views.send_replace(view)),
             Output::Submitted { ticket, result } => {
@@ -209,6 +209,13 @@ impl Engine {
                 }
             }
             Output::Notice(notice) => tracing::warn!("{notice}"),
+            Output::Load { .. }
+            | Output::Send { .. }
+            | Output::Took { .. }
+            | Output::Blame { .. }
+            | Output::Part { .. }
+            | Output::Ask { .. }
+            | Output::Obeyed { .. } => unreachable!("a follower never says this"),
         }
     }
 
@@ -258,7 +265,7 @@ fn loaded<E: std::fmt::Display>(
 ) -> Input {
     let read: Result<Vec<Option<Point>>, E> = positions.iter().map(|at| point_at(*at)).collect();
     match read {
-        Ok(points) => Input::Loaded { ticket, points: points.into_iter().flatten().collect() },
+        Ok(points) => Input::Loaded { ticket, found: Found::Points(points.into_iter().flatten().collect()) },
         Err(error) => Input::LoadFailed { ticket, error: error.to_string() },
     }
 }
@@ -319,7 +326,9 @@ mod tests {
     fn a_position_that_the_log_does_not_hold_is_left_out() {
         let read = |at: Position| Ok::<_, std::io::Error>((at.0 < 3).then(|| point(at)));
         let answer = loaded(Ticket(1), &[4, 2, 0].map(Position), read);
-        let Input::Loaded { ticket: Ticket(1), points } = answer else { panic!("{answer:?}") };
+        let Input::Loaded { ticket: Ticket(1), found: Found::Points(points) } = answer else {
+            panic!("{answer:?}")
+        };
         assert_eq!(points, [2, 0].map(|at| point(Position(at))));
     }
 

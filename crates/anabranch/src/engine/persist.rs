@@ -85,10 +85,11 @@ fn append(store: &mut Store, batch: &[(Ticket, Record)]) -> Result<Ticket, (Tick
 fn append_one(store: &mut Store, record: &Record) -> Result<(), Error> {
     match record {
         Record::Fork(block) => store.put_fork(block),
-        Record::Settle { blocks, state } => {
+        Record::Settle { blocks, state, .. } => {
             store.settle(blocks)?;
             store.note_state(state);
             Ok(())
         }
+        Record::Journal(_) => unreachable!("nothing here votes yet"),
     }
 }

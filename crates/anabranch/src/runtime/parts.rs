@@ -77,6 +77,7 @@ pub(super) async fn open(
             state: found.state,
             recent: recent(&reader, &format)?,
             forks: found.forks,
+            ..node::Start::genesis(&format)
         };
         let node = node::Node::new(config, start, seed);
         Ok(Opened { node, store, reader, recovered })

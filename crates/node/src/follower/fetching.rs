@@ -3,13 +3,14 @@
 use bytes::Bytes;
 use link::Time;
 
-use crate::bodies::Ask;
-use crate::bounds::MAX_STORING_BYTES;
-use crate::upstream::Command;
-use crate::violation::{Cause, Violation};
-use crate::{Node, Output, UpstreamId};
+use super::Follower;
+use super::bodies::Ask;
+use super::bounds::MAX_STORING_BYTES;
+use super::upstream::Command;
+use super::violation::{Cause, Violation};
+use crate::{Output, UpstreamId};
 
-impl Node {
+impl Follower {
     /// A block of a range that an upstream was asked for.
     pub(crate) fn on_block(
         &mut self,

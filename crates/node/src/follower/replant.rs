@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chain::{Block, Hash, Header};
 
-use crate::Node;
+use super::Follower;
 
-impl Node {
+impl Follower {
     /// Puts the blocks of all forks back into the tree, each after the one below it.
     pub(crate) fn replant(&mut self, forks: Vec<Block>) {
         let root = self.tree.root().tip.point.hash();

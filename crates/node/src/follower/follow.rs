@@ -12,9 +12,11 @@ use chain::{Header, Height, Point, Tip};
 use link::Time;
 use rand::RngExt;
 
-use crate::upstream::{Command, Event, Fragment, Phase};
-use crate::violation::{Cause, Closing, Violation};
-use crate::{CLOCK_SKEW, Node, Notice, Output, Ticket, UpstreamId, locator};
+use super::upstream::{Command, Event, Fragment, Phase};
+use super::violation::{Cause, Closing, Violation};
+use super::{Follower, locator};
+use crate::work::Work;
+use crate::{CLOCK_SKEW, Found, Load, Notice, Output, Ticket, UpstreamId};
 
 /// Faults in a row that are counted: a pause that has doubled so often is at its longest anyway.
 const MAX_FAULTS: u32 = 16;
@@ -27,7 +29,7 @@ const MAX_ROLL_BACKS: u32 = 1_000;
 /// An upstream that followed for so long without a fault starts with a clean slate. A guess.
 const PROVEN: Duration = Duration::from_secs(120);
 
-impl Node {
+impl Follower {
     /// Dials those whose pause is over.
     pub(crate) fn connect_due(&mut self, now: Time, out: &mut Vec<Output>) {
         for (index, upstream) in self.upstreams.iter_mut().enumerate() {
@@ -81,13 +83,8 @@ impl Node {
     }
 
     /// The points of the log that were asked for.
-    pub(crate) fn on_loaded(
-        &mut self,
-        now: Time,
-        ticket: Ticket,
-        settled: Vec<Point>,
-        out: &mut Vec<Output>,
-    ) {
+    pub(crate) fn on_loaded(&mut self, now: Time, ticket: Ticket, found: Found, out: &mut Vec<Output>) {
+        let Found::Points(settled) = found else { unreachable!("a follower reads points alone") };
         let waits = |phase: &Phase| matches!(phase, Phase::Locating { ticket: t } if *t == ticket);
         let Some(index) = self.upstreams.iter().position(|upstream| waits(&upstream.phase)) else { return };
         let offered = locator::points(&self.tree, settled);
@@ -101,7 +98,7 @@ impl Node {
         let ticket = self.next_ticket();
         self.upstream_mut(id).enter(now.mono, Phase::Locating { ticket });
         let positions = locator::positions(self.tree.root().settled);
-        out.push(Output::Load { ticket, positions });
+        out.push(Output::Load { ticket, load: Load::Points(positions) });
         Ok(())
     }
 
@@ -242,7 +239,7 @@ impl Node {
         let ticket = self.next_ticket();
         self.sources.add(header.id, id);
         self.verifying.begin(ticket, header, state);
-        out.push(Output::Verify { ticket, checks });
+        out.push(Output::Verify { ticket, work: Work::Header(checks) });
         Ok(())
     }
 

@@ -2,10 +2,10 @@
 
 use consensus::Consensus;
 
-use crate::Node;
-use crate::upstream::Phase;
+use super::Follower;
+use super::upstream::Phase;
 
-impl Node {
+impl Follower {
     /// Panics where an invariant of the node or of one of its parts does not hold. Costs time in the size of
     /// the fork tree: for tests and the simulator.
     pub fn check_invariants(&self) {

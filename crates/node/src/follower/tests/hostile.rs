@@ -13,8 +13,10 @@ use ouroboros::upstream;
 use proptest::prelude::*;
 
 use super::rig::{Forge, follow};
-use crate::upstream::{Command, Event};
-use crate::{Input, Node, Output, Record, Start, Ticket, UpstreamId};
+use crate::follower::Follower;
+use crate::follower::upstream::{Command, Event};
+use crate::work::{Fault, Work};
+use crate::{Found, Input, Load, Output, Record, Start, Ticket, UpstreamId};
 
 /// As many upstreams, two of which must agree.
 const UPSTREAMS: u32 = 3;
@@ -37,7 +39,7 @@ struct Peer {
 }
 
 struct World {
-    node: Node,
+    node: Follower,
     mono: Duration,
     peers: Vec<Peer>,
     /// Blocks on many forks, parents before children.
@@ -65,7 +67,7 @@ impl World {
         let config = follow(&forge, K, 2, UPSTREAMS);
         let start = Start::genesis(&config.format);
         let mut world = Self {
-            node: Node::new(config, start, [3; 32]),
+            node: Follower::new(config, start, [3; 32]),
             mono: Duration::ZERO,
             peers: (0..UPSTREAMS).map(|_| Peer::default()).collect(),
             blocks,
@@ -95,13 +97,14 @@ impl World {
             }
             Output::Upstream { id, command } => self.command(id, command),
             Output::Disconnect { id, .. } => self.peers[id.0 as usize] = Peer::default(),
-            Output::Verify { ticket, checks } => self.checks.push((ticket, checks)),
+            Output::Verify { ticket, work: Work::Header(checks) } => self.checks.push((ticket, checks)),
             Output::Persist { ticket, record } => self.appends.push_back((ticket, record)),
-            Output::Load { ticket, positions } => self.loads.push((ticket, positions)),
+            Output::Load { ticket, load: Load::Points(positions) } => self.loads.push((ticket, positions)),
             Output::Publish(view) => {
                 assert_eq!(view.settled, self.log.len() as u64, "no more than is durable")
             }
             Output::Submitted { .. } | Output::Notice(_) => {}
+            other => panic!("a follower never says {other:?}"),
         }
     }
 
@@ -152,7 +155,7 @@ impl World {
                 let Some((ticket, positions)) = self.loads.pop() else { return };
                 let point = |at: &Position| self.log.get(at.0 as usize).map(|block| block.header.point());
                 let points = positions.iter().filter_map(point).collect();
-                self.give(Input::Loaded { ticket, points });
+                self.give(Input::Loaded { ticket, found: Found::Points(points) });
             }
             16 if which.is_multiple_of(8) => {
                 self.mono += Duration::from_secs(which as u64 / 8);
@@ -172,7 +175,11 @@ impl World {
         }
         let (ticket, checks) = self.checks.swap_remove(which % self.checks.len());
         let wrong = which.is_multiple_of(501);
-        let result = if wrong { Err(Reason::Native(native::Reason::Signature)) } else { checks.run() };
+        let result = if wrong {
+            Err(Fault::Header(Reason::Native(native::Reason::Signature)))
+        } else {
+            Work::Header(checks).run()
+        };
         self.give(Input::Verified { ticket, result });
     }
 

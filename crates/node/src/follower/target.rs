@@ -11,10 +11,11 @@ use chain::{Hash, Header, Point};
 use consensus::{Consensus, depth};
 use link::Time;
 
-use crate::upstream::Upstream;
-use crate::{Node, UpstreamId};
+use super::Follower;
+use super::upstream::Upstream;
+use crate::UpstreamId;
 
-impl Node {
+impl Follower {
     /// An upstream's chain ends elsewhere than before, or is not known any more.
     pub(crate) fn moved(&mut self, id: UpstreamId) {
         self.is_moved = true;

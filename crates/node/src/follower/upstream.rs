@@ -7,8 +7,8 @@ use chain::{Hash, Height, Point, Tip};
 
 pub use ouroboros::upstream::{Command, Event};
 
+use super::violation::Closing;
 use crate::Ticket;
-use crate::violation::Closing;
 
 /// One configured upstream.
 #[derive(Debug)]

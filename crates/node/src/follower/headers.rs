@@ -6,10 +6,12 @@ use chain::{Hash, Height, Point};
 use consensus::Consensus;
 use link::Time;
 
-use crate::upstream::{Command, Fragment, Phase};
-use crate::verifying::Pending;
-use crate::violation::{Cause, Violation};
-use crate::{Node, Notice, Output, Ticket, UpstreamId};
+use super::Follower;
+use super::upstream::{Command, Fragment, Phase};
+use super::verifying::Pending;
+use super::violation::{Cause, Violation};
+use crate::work::Fault;
+use crate::{Notice, Output, Ticket, UpstreamId};
 
 /// Headers that may be asked for and not yet come, for each upstream: the reference clients pipeline up to
 /// 300 (spec page, "Limits").
@@ -22,13 +24,13 @@ const ASK_AGAIN: u32 = MAX_ASKED / 2;
 /// Headers of one upstream whose checks may be under way: some milliseconds of work for a pool. A guess.
 const MAX_UNVERIFIED: u64 = 1_024;
 
-impl Node {
+impl Follower {
     /// The checks of a header ended.
     pub(crate) fn on_verified(
         &mut self,
         now: Time,
         ticket: Ticket,
-        result: Result<Counts, Reason>,
+        result: Result<Counts, Fault>,
         out: &mut Vec<Output>,
     ) {
         match result {
@@ -38,7 +40,8 @@ impl Node {
                     self.insert_header(now, pending, out);
                 }
             }
-            Err(reason) => self.on_invalid(now, ticket, &reason, out),
+            Err(Fault::Header(reason)) => self.on_invalid(now, ticket, &reason, out),
+            Err(Fault::Certificate(_) | Fault::Claim) => unreachable!("a follower has headers checked alone"),
         }
     }
 

@@ -13,9 +13,10 @@ use chain::native::{self, Builder, Key};
 use consensus::Consensus;
 use link::Time;
 
+use super::Follower;
 use crate::config::Role;
 use crate::pool::{Pool, Refusal};
-use crate::{Node, Output, Ticket, pool};
+use crate::{Output, Ticket, pool};
 
 /// What a producer needs.
 #[derive(Debug, Clone)]
@@ -57,12 +58,12 @@ impl Producer {
             (Role::Produce(_), Format::Cardano(_)) => {
                 panic!("a configuration is validated before it is used")
             }
-            (Role::Follow(_), _) => None,
+            (Role::Follow(_) | Role::Member(_), _) => None,
         }
     }
 }
 
-impl Node {
+impl Follower {
     /// Makes the block of the present slot, unless it is made.
     pub(crate) fn produce_due(&mut self, now: Time, out: &mut Vec<Output>) {
         let Consensus::Solo(solo) = self.consensus else { return };

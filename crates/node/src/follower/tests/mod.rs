@@ -9,7 +9,7 @@ use std::time::Duration;
 use chain::Point;
 use rig::{Forge, Rig, follow};
 
-use crate::violation::{Cause, Violation};
+use crate::follower::violation::{Cause, Violation};
 use crate::{Input, Notice, Record, Ticket, UpstreamId, status};
 
 const K: u64 = 4;

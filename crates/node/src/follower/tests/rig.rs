@@ -14,9 +14,10 @@ use link::Time;
 use ouroboros::handshake::Version;
 
 use crate::config::Role;
-use crate::upstream::{Command, Event};
-use crate::violation::Closing;
-use crate::{Config, Input, Node, Notice, Output, Record, Start, Ticket, UpstreamId};
+use crate::follower::Follower;
+use crate::follower::upstream::{Command, Event};
+use crate::follower::violation::Closing;
+use crate::{Config, Found, Input, Load, Notice, Output, Record, Start, Ticket, UpstreamId};
 
 /// The wall clock at the start: slot 0 of the made chain lies far back, so that no header is from the future.
 const WALL: Duration = Duration::from_secs(1_000_000);
@@ -168,7 +169,7 @@ impl Server {
 
 /// The node, its servers, and what it did.
 pub(super) struct Rig {
-    pub node: Node,
+    pub node: Follower,
     pub mono: Duration,
     pub servers: Vec<Server>,
     pub log: Vec<Block>,
@@ -212,7 +213,7 @@ impl Rig {
         let start = Start::genesis(&config.format);
         let servers = chains.into_iter().map(|chain| Server { chain, ..Server::default() }).collect();
         Self {
-            node: Node::new(config.clone(), start, [1; 32]),
+            node: Follower::new(config.clone(), start, [1; 32]),
             mono: Duration::ZERO,
             servers,
             log: Vec::new(),
@@ -304,10 +305,11 @@ impl Rig {
             state,
             recent: Vec::new(),
             forks: self.forks.clone(),
+            ..Start::genesis(&self.config.format)
         };
         self.unwritten.clear();
         self.servers.iter_mut().for_each(|server| server.connected = false);
-        self.node = Node::new(self.config.clone(), start, [2; 32]);
+        self.node = Follower::new(self.config.clone(), start, [2; 32]);
         self.give(Input::Tick);
     }
 
@@ -328,8 +330,8 @@ impl Rig {
                 self.hang_up(id);
                 self.closings.push((id, closing));
             }
-            Output::Verify { ticket, checks } => {
-                self.inputs.push_back(Input::Verified { ticket, result: checks.run() });
+            Output::Verify { ticket, work } => {
+                self.inputs.push_back(Input::Verified { ticket, result: work.run() });
             }
             Output::Persist { ticket, record } => {
                 if self.slow_disk {
@@ -342,15 +344,16 @@ impl Rig {
             Output::Load { ticket, .. } if self.broken_log => {
                 self.inputs.push_back(Input::LoadFailed { ticket, error: "bad sector".into() });
             }
-            Output::Load { ticket, positions } => {
+            Output::Load { ticket, load: Load::Points(positions) } => {
                 let point =
                     |at: &chain::Position| self.log.get(at.0 as usize).map(|block| block.header.point());
                 let points = positions.iter().filter_map(point).collect();
-                self.inputs.push_back(Input::Loaded { ticket, points });
+                self.inputs.push_back(Input::Loaded { ticket, found: Found::Points(points) });
             }
             Output::Publish(view) => self.on_view(view),
             Output::Submitted { result, .. } => self.submitted.push(result),
             Output::Notice(notice) => self.notices.push(notice),
+            other => panic!("a follower never says {other:?}"),
         }
     }
 
@@ -369,7 +372,7 @@ impl Rig {
                 self.kept.insert(block.header.id);
                 self.forks.push(block);
             }
-            Record::Settle { blocks, state } => {
+            Record::Settle { blocks, state, .. } => {
                 let last = blocks.last().expect("a settlement is not empty");
                 assert_eq!(state.tip, last.header.tip(), "the state is the one after the last block");
                 for block in blocks {
@@ -381,6 +384,7 @@ impl Rig {
                     self.log.push(block);
                 }
             }
+            Record::Journal(_) => panic!("a follower does not vote"),
         }
     }
 

@@ -10,15 +10,16 @@ use chain::tree::{Change, Refusal};
 use chain::{Block, Entry, Hash};
 use link::Time;
 
-use crate::storing::Append;
-use crate::upstream::Phase;
-use crate::violation::Cause;
-use crate::{Node, Notice, Output, Record, Ticket, UpstreamId};
+use super::Follower;
+use super::storing::Append;
+use super::upstream::Phase;
+use super::violation::Cause;
+use crate::{Notice, Output, Record, Ticket, UpstreamId};
 
 /// How many blocks one settlement takes at most: some megabytes of small blocks, one record of the log each.
 const MAX_SETTLEMENT: usize = 1_024;
 
-impl Node {
+impl Follower {
     /// Everything up to this ticket is durable.
     pub(crate) fn on_persisted(&mut self, now: Time, watermark: Ticket, out: &mut Vec<Output>) {
         while let Some(append) = self.storing.pop_durable(watermark) {
@@ -101,7 +102,10 @@ impl Node {
         let state = self.tree.state(&last.header.point()).expect("the path is in the tree").clone();
         let ticket = self.next_ticket();
         self.storing.push(ticket, Append::Settle(last.header.id));
-        out.push(Output::Persist { ticket, record: Record::Settle { blocks: path, state } });
+        out.push(Output::Persist {
+            ticket,
+            record: Record::Settle { blocks: path, state, certificate: None },
+        });
     }
 
     /// The complete blocks after the irreversible tip that are decided, oldest first.

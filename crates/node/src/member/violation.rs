@@ -1,0 +1,67 @@
+//! What a peer did wrong, and what follows from it: the one place where faults become consequences.
+
+use chain::format::Reason;
+use chain::native::certificate;
+use chain::{DecodeError, Hash};
+use consensus::quorum;
+use diffusion::{routing, sync};
+use link::Protocol;
+
+pub use diffusion::sync::Consequence;
+
+/// What a peer did wrong: no correct node of our chain sends this.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Violation {
+    /// A message that cannot be read.
+    #[error("an undecodable message on channel {channel}: {reason}")]
+    Undecodable {
+        /// On which channel.
+        channel: Protocol,
+        /// What is wrong with it.
+        reason: DecodeError,
+    },
+    /// It broke a rule of header sync.
+    #[error(transparent)]
+    Sync(#[from] sync::Violation),
+    /// A header that does not fit to its parent or fails a check.
+    #[error("invalid header {id:.16}: {reason}")]
+    Header {
+        /// Which.
+        id: Hash,
+        /// What is wrong with it.
+        reason: Reason,
+    },
+    /// A body that is not the one its header names, or breaks another rule of its format.
+    #[error("invalid block {id:.16}: {reason}")]
+    Body {
+        /// Which.
+        id: Hash,
+        /// What is wrong with it.
+        reason: Reason,
+    },
+    /// Finality that its certificate does not show.
+    #[error("the certificate of {id:.16} shows nothing: {reason}")]
+    Certificate {
+        /// Of which block.
+        id: Hash,
+        /// What is wrong with it.
+        reason: certificate::Invalid,
+    },
+    /// A message of a validator that no honest one sends.
+    #[error("a message of a validator: {0}")]
+    Consensus(quorum::Violation),
+    /// It broke a rule of routing.
+    #[error(transparent)]
+    Routing(#[from] routing::Violation),
+}
+
+impl Violation {
+    /// What it costs.
+    pub fn consequence(&self) -> Consequence {
+        match self {
+            Self::Sync(violation) => violation.consequence(),
+            Self::Undecodable { .. } | Self::Consensus(_) | Self::Routing(_) => Consequence::Strike,
+            Self::Header { .. } | Self::Body { .. } | Self::Certificate { .. } => Consequence::Close,
+        }
+    }
+}
