@@ -1,7 +1,8 @@
 //! The front door of the library: what an application embeds.
 //!
 //! It puts sockets, files and clocks under the machines: [`runtime`] runs a whole node with its store, its
-//! engine, its server for clients ([`downstream`]) and its admin API; [`follow`] looks at any server.
+//! engine, its server for clients ([`downstream`]) and its admin API; [`follow`] looks at any server; [`logic`] is what
+//! a chain of one's own implements.
 //!
 //! It holds no protocol logic: what to say to whom is decided in the crates below, which it hands out again so
 //! that an embedder needs this one alone.
@@ -48,6 +49,7 @@ pub mod devnet;
 pub mod downstream;
 mod engine;
 pub mod follow;
+pub mod logic;
 pub mod network;
 pub mod network_id;
 pub mod peers;
