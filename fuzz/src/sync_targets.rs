@@ -28,7 +28,10 @@ fn seeds() -> Vec<Vec<u8>> {
         Message::Want { id: Hash([1; 32]), follow: true },
         Message::No { id: Hash([1; 32]) },
         Message::Stop { producer: Producer([2; 32]) },
-        Message::Range { from: Hash([1; 32]), to: Hash([2; 32]) },
+        Message::Range {
+            from: Point::Block(Slot(1), Hash([1; 32])),
+            to: Point::Block(Slot(2), Hash([2; 32])),
+        },
         Message::Pushes { producer: Producer([2; 32]) },
     ];
     messages.iter().map(|message| message.to_bytes().to_vec()).collect()

@@ -10,7 +10,7 @@
 //! [4, id]                           ; no: that want will not be answered
 //! [5, producer]                     ; stop: no more of this producer's bodies unasked
 //! [6, producer]                     ; pushes: bodies whose headers follow here come unasked
-//! [7, id, id]                       ; range: the bodies from the first to the last, and then one of no bytes
+//! [7, point, point]                 ; range: the bodies from the first to the last, and then one of no bytes
 //! point = [] / [slot, hash]         tip = [point, height]
 //! ```
 
@@ -62,11 +62,12 @@ pub enum Message {
         producer: Producer,
     },
     /// Send these bodies, blocks in a row of one chain, oldest first, as far as they are there; then a body of no bytes.
+    /// Points and not ids: nobody keeps a map from id to block over all of history.
     Range {
         /// The first.
-        from: Hash,
+        from: Point,
         /// The last.
-        to: Hash,
+        to: Point,
     },
 }
 
@@ -109,7 +110,7 @@ impl Message {
             (4, 2) => Self::No { id: reader.hash("id")? },
             (5, 2) => Self::Stop { producer: Producer(reader.fixed("producer")?) },
             (6, 2) => Self::Pushes { producer: Producer(reader.fixed("producer")?) },
-            (7, 3) => Self::Range { from: reader.hash("id")?, to: reader.hash("id")? },
+            (7, 3) => Self::Range { from: reader.point()?, to: reader.point()? },
             (0..=7, _) => return Err(Error::Expected { what: "message of its own length", at: 0 }),
             (number, _) => return Err(Error::Unknown { number }),
         };
@@ -149,8 +150,8 @@ impl Message {
             }
             Self::Range { from, to } => {
                 cbor::put_message(out, 3, 7);
-                cbor::put_bytes(out, &from.0);
-                cbor::put_bytes(out, &to.0);
+                cbor::put_point(out, from);
+                cbor::put_point(out, to);
             }
         }
     }

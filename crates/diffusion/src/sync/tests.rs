@@ -403,7 +403,7 @@ fn messages() -> impl Strategy<Value = Message> {
         id.prop_map(|id| Message::No { id: Hash(id) }),
         id.prop_map(|id| Message::Stop { producer: Producer(id) }),
         id.prop_map(|id| Message::Pushes { producer: Producer(id) }),
-        (id, id).prop_map(|(from, to)| Message::Range { from: Hash(from), to: Hash(to) }),
+        points().prop_map(|points| Message::Range { from: points[0], to: points[points.len() - 1] }),
     ]
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use chain::Hash;
+use chain::{Hash, Point};
 use fetch::Scheduler;
 
 use super::Config;
@@ -37,7 +37,7 @@ pub enum Input<P> {
     /// A body is wanted, after all that are wanted already. Wanting what is wanted changes nothing.
     Want {
         /// The block.
-        id: Hash,
+        block: Point,
         /// The block before it.
         prev: Option<Hash>,
         /// How large its header says it is.
@@ -97,7 +97,7 @@ pub type Status = fetch::Status;
 #[derive(Debug)]
 pub struct State<P> {
     scheduler: Scheduler<P>,
-    ids: BTreeMap<u64, Hash>,
+    blocks: BTreeMap<u64, Point>,
     keys: BTreeMap<Hash, u64>,
     /// What arrived before all below it did: peers may still say that they have it. As much as the window.
     ahead: BTreeMap<u64, Hash>,
@@ -115,9 +115,9 @@ impl<P: Copy + Ord> State<P> {
     pub fn new(config: Config) -> Self {
         let items = u64::from(config.request_items.get());
         assert!(items <= MAX_RANGE, "who is asked for more than {MAX_RANGE} blocks sends no more");
-        let (ids, keys, ahead) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let (blocks, keys, ahead) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let asked = BTreeMap::new();
-        Self { scheduler: Scheduler::new(config), ids, keys, ahead, last: None, next: 0, begin: 0, asked }
+        Self { scheduler: Scheduler::new(config), blocks, keys, ahead, last: None, next: 0, begin: 0, asked }
     }
 
     /// Takes in what happened; a tick says what to do. What concerns a peer that is not there is ignored.
@@ -132,7 +132,7 @@ impl<P: Copy + Ord> State<P> {
                 self.pass(now, fetch::Input::Left { peer }, out);
             }
             Input::Rtt { peer, rtt } => self.pass(now, fetch::Input::Rtt { peer, rtt }, out),
-            Input::Want { id, prev, bytes } => self.on_want(now, id, prev, bytes, out),
+            Input::Want { block, prev, bytes } => self.on_want(now, block, prev, bytes, out),
             Input::Clear => self.on_clear(now, out),
             Input::Has { peer, id } => self.on_has(now, peer, id, out),
             Input::Arrived { peer, id, bytes } => self.on_arrived(now, peer, id, bytes, out),
@@ -172,31 +172,37 @@ impl<P: Copy + Ord> State<P> {
     /// Panics where the books do not balance.
     pub fn check_invariants(&self) {
         self.scheduler.check_invariants();
-        assert_eq!(self.ids.len(), self.keys.len(), "a block is wanted under one number");
-        for (key, id) in &self.ids {
-            assert_eq!(self.keys.get(id), Some(key), "the two maps are one");
+        assert_eq!(self.blocks.len(), self.keys.len(), "a block is wanted under one number");
+        for (key, block) in &self.blocks {
+            let id = block.hash().expect("the origin has no body");
+            assert_eq!(self.keys.get(&id), Some(key), "the two maps are one");
             assert!(self.scheduler.is_wanted(*key), "what is wanted is asked for");
         }
     }
 
-    fn on_want(&mut self, now: Duration, id: Hash, prev: Option<Hash>, bytes: u64, out: &mut Vec<Output<P>>) {
-        if self.keys.contains_key(&id) {
-            return;
-        }
+    fn on_want(
+        &mut self,
+        now: Duration,
+        block: Point,
+        prev: Option<Hash>,
+        bytes: u64,
+        out: &mut Vec<Output<P>>,
+    ) {
+        let Some(id) = block.hash().filter(|id| !self.keys.contains_key(id)) else { return };
         // A gap, so that no range goes from one chain to another.
         let is_gap = self.last.is_some() && self.last != prev;
         let key = self.next + u64::from(is_gap);
         if is_gap {
             self.begin = key;
         }
-        self.ids.insert(key, id);
+        self.blocks.insert(key, block);
         self.keys.insert(id, key);
         (self.last, self.next) = (Some(id), key + 1);
         self.pass(now, fetch::Input::Want { key, bytes }, out);
     }
 
     fn on_clear(&mut self, now: Duration, out: &mut Vec<Output<P>>) {
-        self.ids.clear();
+        self.blocks.clear();
         self.keys.clear();
         self.ahead.clear();
         if let Some(to) = self.next.checked_sub(1) {
@@ -215,9 +221,9 @@ impl<P: Copy + Ord> State<P> {
             self.asked.get_mut(&peer).and_then(|ranges| ranges.iter_mut().find_map(|keys| keys.remove(&id)));
         let wanted = self.keys.remove(&id);
         if let Some(key) = wanted {
-            self.ids.remove(&key);
+            self.blocks.remove(&key);
             self.ahead.insert(key, id);
-            let lowest = self.ids.first_key_value().map_or(self.next, |(key, _)| *key);
+            let lowest = self.blocks.first_key_value().map_or(self.next, |(key, _)| *key);
             self.ahead = self.ahead.split_off(&lowest);
         }
         // It may come twice, where another was asked as well; who brings it has answered all the same.
@@ -232,9 +238,11 @@ impl<P: Copy + Ord> State<P> {
         for output in said {
             out.push(match output {
                 fetch::Output::Request { peer, from, to } => {
-                    let keys = self.ids.range(from..=to).map(|(key, id)| (*id, *key)).collect();
+                    let keys =
+                        self.blocks.range(from..=to).filter_map(|(key, block)| Some((block.hash()?, *key)));
+                    let keys = keys.collect();
                     self.asked.get_mut(&peer).expect("who is asked has joined").push_back(keys);
-                    let message = Message::Range { from: self.ids[&from], to: self.ids[&to] };
+                    let message = Message::Range { from: self.blocks[&from], to: self.blocks[&to] };
                     Output::Send { peer, message }
                 }
                 fetch::Output::Evict { peer } => Output::Evict { peer },

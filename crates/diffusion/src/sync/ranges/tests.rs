@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use chain::Hash;
+use chain::{Hash, Point, Slot};
 use proptest::prelude::*;
 
 use super::*;
@@ -14,8 +14,12 @@ fn id(fork: u8, n: u64) -> Hash {
     Hash(id)
 }
 
-fn number(id: &Hash) -> u64 {
-    u64::from_be_bytes(id.0[24..].try_into().unwrap())
+fn point(fork: u8, n: u64) -> Point {
+    Point::Block(Slot(n), id(fork, n))
+}
+
+fn number(block: &Point) -> u64 {
+    block.slot().unwrap().0
 }
 
 struct Rig {
@@ -43,7 +47,7 @@ impl Rig {
     fn want(&mut self, fork: u8, blocks: std::ops::Range<u64>) {
         for n in blocks {
             let prev = n.checked_sub(1).map(|n| id(fork, n));
-            assert_eq!(self.tell(Input::Want { id: id(fork, n), prev, bytes: 100 }), []);
+            assert_eq!(self.tell(Input::Want { block: point(fork, n), prev, bytes: 100 }), []);
         }
     }
 
@@ -79,7 +83,7 @@ fn a_range_does_not_go_from_one_chain_to_another() {
     rig.want(8, 1..4);
     rig.tell(Input::Has { peer: 1, id: id(8, 3) });
     let out = rig.tell(Input::Tick { ask: true });
-    let range = Message::Range { from: id(8, 1), to: id(8, 3) };
+    let range = Message::Range { from: point(8, 1), to: point(8, 3) };
     assert_eq!(out, [Output::Send { peer: 1, message: range }]);
 }
 
