@@ -136,7 +136,8 @@ pub struct Unsent {
 pub struct Took {
     /// There may be more to take at once: it stopped for want of budget.
     pub more: bool,
-    /// A queue has more room than before: who waits for that may try again.
+    /// A queue has a quarter of its bound more room than when this was last said, or is empty: who waits for that may
+    /// try again.
     pub freed: bool,
 }
 

@@ -13,6 +13,10 @@ use crate::agreement::AgreedChannel;
 use crate::channel::cost;
 use crate::message::{HEAD_BYTES, Head, Kind};
 
+/// In so many lumps room is told of. Whoever waits for it is woken that often while a full queue drains, instead of
+/// once a message: on a fast line waking is what costs.
+const LUMPS: u64 = 4;
+
 /// A message that waits, or is under way.
 #[derive(Debug, Clone)]
 struct Waiting {
@@ -59,10 +63,9 @@ impl Queue {
 
     /// Whether a message of this length may be added now. One always may where nothing waits.
     pub(super) fn has_room(&self, body_bytes: u32, config: &Config) -> bool {
-        let most = u64::from(config.queue_bytes.get().min(self.own_window_bytes));
         self.waiting.is_empty()
             || self.waiting.len() < config.queue_messages.get() as usize
-                && self.waiting_bytes.saturating_add(cost(body_bytes)) <= most
+                && self.waiting_bytes.saturating_add(cost(body_bytes)) <= self.most_bytes(config)
     }
 
     pub(super) fn push(&mut self, kind: Kind, length: u32, body: Bytes) {
@@ -99,18 +102,32 @@ impl Queue {
         fits
     }
 
-    /// Writes at most `room` bytes; whether a message went to its end.
-    pub(super) fn fill(&mut self, mut room: usize, batch: &mut Batch) -> bool {
-        let mut ended = false;
+    /// Writes at most `room` bytes; whether there is a lump more of room, or nothing left that waits.
+    pub(super) fn fill(&mut self, mut room: usize, config: &Config, batch: &mut Batch) -> bool {
+        let lumps = self.lumps(config);
         while room > 0 {
             let Some(front) = self.waiting.front() else { break };
             if !self.may_go(front) {
                 break;
             }
             room -= self.send(room, batch);
-            ended |= self.end_of_message();
+            self.end_of_message();
         }
-        ended
+        self.lumps(config) < lumps
+    }
+
+    /// How many lumps of room are taken, begun ones included: a quarter of the queue's bound each, in bytes or in
+    /// messages.
+    fn lumps(&self, config: &Config) -> usize {
+        let bytes = self.most_bytes(config).div_ceil(LUMPS).max(1);
+        let messages = (config.queue_messages.get() as usize).div_ceil(LUMPS as usize);
+        let by_bytes = usize::try_from(self.waiting_bytes.div_ceil(bytes)).unwrap_or(usize::MAX);
+        by_bytes.max(self.waiting.len().div_ceil(messages))
+    }
+
+    /// How many bytes may wait.
+    fn most_bytes(&self, config: &Config) -> u64 {
+        config.queue_bytes.get().min(self.own_window_bytes).into()
     }
 
     /// Drops what waits.
@@ -157,15 +174,14 @@ impl Queue {
     }
 
     /// Takes the first message out if all of it went.
-    fn end_of_message(&mut self) -> bool {
+    fn end_of_message(&mut self) {
         let is_sent = |front: &Waiting| usize::from(front.head_sent) == HEAD_BYTES && front.body.is_empty();
-        let Some(front) = self.waiting.pop_front_if(|front| is_sent(front)) else { return false };
+        let Some(front) = self.waiting.pop_front_if(|front| is_sent(front)) else { return };
         self.waiting_bytes -= front.cost;
         self.sent.messages += 1;
         if self.waiting.is_empty() {
             // Nothing is held while nothing is under way.
             self.waiting = VecDeque::new();
         }
-        true
     }
 }

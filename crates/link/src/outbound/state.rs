@@ -85,14 +85,14 @@ impl Outbound {
     /// Chooses segments of at most `budget` bytes on the wire and adds them to the batch (a first segment may
     /// exceed a tiny budget). Cheap: bodies are shared, nothing is encrypted.
     pub fn take(&mut self, now: Time, budget: usize, batch: &mut Batch) -> Took {
-        let Self { mux, lanes, queues, control, life, .. } = self;
+        let Self { mux, lanes, queues, control, life, config, .. } = self;
         let is_open = life.state() == State::Open;
         let mut freed = false;
         let more = mux.transmit_by(now, lanes, budget, batch, |channel, room, batch| {
             if channel == CONTROL {
                 control.fill(now, room, is_open, batch);
             } else if is_open && let Some(queue) = queues.iter_mut().find(|queue| queue.channel == channel) {
-                freed |= queue.fill(room, batch);
+                freed |= queue.fill(room, config, batch);
             }
         });
         Took { more, freed }

@@ -210,6 +210,19 @@ fn a_full_queue_hands_the_message_back() {
 }
 
 #[test]
+fn room_is_told_of_in_lumps() {
+    let config = Config { queue_bytes: NonZeroU32::new(12 * 358).unwrap(), ..Config::default() };
+    let mut outbound = outbound(config, 100_000);
+    let mut freed = |outbound: &mut Outbound, budget| outbound.take(at(1), budget, &mut Batch::new()).freed;
+    (0..12).for_each(|_| assert_eq!(note(&mut outbound, SYNC, 285), Ok(())));
+    assert_eq!(note(&mut outbound, SYNC, 285), Err(Why::Full { channel: SYNC }));
+    // A message and what it takes on the wire, three of which are a lump.
+    let told: Vec<_> = (0..12).map(|_| freed(&mut outbound, 320)).collect();
+    assert_eq!(told.iter().filter(|told| **told).count(), 4, "{told:?}");
+    assert!(outbound.is_empty(), "the last lump is what was left");
+}
+
+#[test]
 fn a_queue_is_full_of_many_messages_as_well() {
     let config = Config { queue_messages: NonZeroU32::new(3).unwrap(), ..Config::default() };
     let mut outbound = outbound(config, 100_000);
