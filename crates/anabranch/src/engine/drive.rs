@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use chain::{Hash, Point, Position};
+use chain::{Cursor, Hash, Point, Position};
 use node::{Found, Input, Load, Node, Output, Ticket, UpstreamId, pool};
 use ouroboros::upstream;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -186,6 +186,11 @@ impl Engine {
             self.perform(output);
         }
         self.out = out;
+    }
+
+    /// Where the newest view ends.
+    pub(super) fn published(&self) -> Cursor {
+        self.views.borrow().tip_cursor()
     }
 
     fn perform(&mut self, output: Output) {

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use chain::{Hash, View};
+use chain::{Cursor, Hash, View};
 use node::{Input, UpstreamId, pool};
 use ouroboros::upstream;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -121,10 +121,12 @@ impl Handle {
     }
 }
 
-/// Publishes what there is, and goes on from there on a task of its own.
-pub(crate) fn start(parts: Parts) -> std::io::Result<(Owned<()>, Handle)> {
+/// Publishes what there is, and goes on from there on a task of its own; gives also where what there was ends.
+pub(crate) fn start(parts: Parts) -> std::io::Result<(Owned<()>, Handle, Cursor)> {
     let (asks, asked) = mpsc::channel(MAX_ASKS);
     let mut engine = Engine::new(parts, asked)?;
     engine.step(Input::Tick);
-    Ok((Owned::spawn(|stop| engine.run(stop)), Handle { asks }))
+    // Before the task runs: from then on blocks may come at any time.
+    let found = engine.published();
+    Ok((Owned::spawn(|stop| engine.run(stop)), Handle { asks }, found))
 }

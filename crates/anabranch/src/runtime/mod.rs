@@ -11,13 +11,15 @@ mod parts;
 mod peering;
 mod probing;
 mod settings;
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chain::View;
+use chain::{Cursor, View};
 use link::PeerId;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -119,6 +121,7 @@ pub struct Running {
     admin: AdminAddress,
     recovered: Recovered,
     views: watch::Receiver<Arc<View>>,
+    found: Cursor,
     stop: CancellationToken,
     server: Option<downstream::Handle>,
     engine: Owned<()>,
@@ -173,7 +176,7 @@ pub async fn start(
         check_threads: parts::check_threads(&config),
         views,
     };
-    let (engine, handle) = engine::start(parts)?;
+    let (engine, handle, found) = engine::start(parts)?;
     let server = parts::serve(listeners, &config, &network, watched.clone(), opened.reader)?;
     let echo = Owned::spawn(|ended| echo::run(sink, ended));
     let insight = Insight { about, engine: handle, server: server.clone(), peering, views: watched.clone() };
@@ -181,7 +184,7 @@ pub async fn start(
     let api = admin::Api { insight: insight.clone(), config: Arc::new(config), stop: stop.clone() };
     let api = Owned::spawn(|ended| admin::serve(bound, api, ended));
     let recovered = opened.recovered;
-    Ok(Running { insight, admin, recovered, views: watched, stop, server, engine, echo, api })
+    Ok(Running { insight, admin, recovered, views: watched, found, stop, server, engine, echo, api })
 }
 
 impl Running {
@@ -218,6 +221,11 @@ impl Running {
     /// The chain as it is, and as it changes.
     pub fn views(&self) -> watch::Receiver<Arc<View>> {
         self.views.clone()
+    }
+
+    /// Where the chain that was found in the data directory ends: what comes after it has come since.
+    pub fn found(&self) -> Cursor {
+        self.found
     }
 
     /// Cancelled when the node shall stop: by its holder, or over the admin API.

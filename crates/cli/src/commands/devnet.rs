@@ -117,20 +117,21 @@ async fn show_blocks(
     output: Output,
 ) -> Result<(), Failure> {
     let mut views = running.views();
-    let mut cursor = views.borrow_and_update().tip_cursor();
+    // Not where the chain ends now: the node has made blocks since it began.
+    let mut cursor = running.found();
     let mut count = cursor.next.0;
     loop {
+        let view = views.borrow_and_update().clone();
+        while let Some(entry) = next(&view, &mut cursor) {
+            count = cursor.next.0;
+            show(entry, output)?;
+        }
         if made_up {
             make_up(running, count).await;
         }
         tokio::select! {
             changed = views.changed() => if changed.is_err() { return Ok(()) },
             () = stop.cancelled() => return Ok(()),
-        }
-        let view = views.borrow_and_update().clone();
-        while let Some(entry) = next(&view, &mut cursor) {
-            count = cursor.next.0;
-            show(entry, output)?;
         }
     }
 }
