@@ -30,6 +30,9 @@ pub enum Reason {
     /// Another connection with the same peer was kept.
     #[error("another connection with this peer is kept")]
     Duplicate,
+    /// It was too slow for what we wanted of it, and others waited.
+    #[error("it held everybody up")]
+    HeldUp,
     /// The peer was a nuisance a short while ago.
     #[error("the peer is cooling off")]
     CoolingOff,
@@ -204,6 +207,7 @@ impl Reason {
             | Self::Banned
             | Self::NoPlace
             | Self::Duplicate
+            | Self::HeldUp
             | Self::CoolingOff
             | Self::ByPeer(_)
             | Self::Refused(_) => false,
@@ -231,7 +235,7 @@ impl Reason {
             Self::Banned | Self::CoolingOff => Some(Code::Banned),
             Self::NoPlace => Some(Code::Busy),
             Self::Duplicate => Some(Code::Duplicate),
-            Self::HandshakeTimeout | Self::WriteStall | Self::Silent => Some(Code::Timeout),
+            Self::HandshakeTimeout | Self::WriteStall | Self::Silent | Self::HeldUp => Some(Code::Timeout),
             Self::Violation(violation) => Some(code_of(violation)),
             Self::Disagreed(disagreement) => Some(disagreement.code()),
             Self::ReadFailed(_) | Self::Exhausted => Some(Code::Failed),
@@ -254,6 +258,7 @@ impl Reason {
             Self::Banned => "banned",
             Self::NoPlace => "no_place",
             Self::Duplicate => "duplicate",
+            Self::HeldUp => "held_up",
             Self::CoolingOff => "cooling_off",
             Self::ByPeer(_) => "by_peer",
             Self::Refused(_) => "refused",

@@ -79,6 +79,12 @@ pub enum Violation {
         /// How much.
         bytes: u32,
     },
+    /// What a message says breaks a rule of those who read it.
+    #[error("what it said breaks a rule: {name}")]
+    Content {
+        /// The rule's name for operators and machines.
+        name: &'static str,
+    },
     /// So many faults in so little time that the link is not worth keeping.
     #[error("{count} faults, as many as are borne at a time")]
     Strikes {
@@ -99,7 +105,8 @@ pub enum Consequence {
 }
 
 impl Violation {
-    /// What it costs on an open link. Before a link is open, every violation closes it.
+    /// What it costs on an open link; of [`Content`](Self::Content) at least that, those who read it know more. Before a
+    /// link is open, every violation closes it.
     pub fn consequence(&self) -> Consequence {
         match self {
             Self::Frame(frame::Violation::TooShort { .. } | frame::Violation::TooLong { .. })
@@ -117,7 +124,8 @@ impl Violation {
             | Self::Control(_)
             | Self::PingFlood
             | Self::Credit { .. }
-            | Self::HelloAgain => Consequence::Strike,
+            | Self::HelloAgain
+            | Self::Content { .. } => Consequence::Strike,
             Self::OverBudget { .. } => Consequence::Count,
             // Nothing that comes after could be opened: the nonces are out of step.
             Self::Session(_) | Self::SlowFrame | Self::Strikes { .. } => Consequence::Close,
@@ -141,6 +149,7 @@ impl Violation {
             Self::OverBudget { .. } => "over_budget",
             Self::PingFlood => "ping_flood",
             Self::Credit { .. } => "credit",
+            Self::Content { name } => name,
             Self::Strikes { .. } => "strikes",
         }
     }

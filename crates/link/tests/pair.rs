@@ -132,6 +132,7 @@ impl Node {
         for output in out {
             match output {
                 outbound::Output::Fault(violation) => panic!("an honest peer is at fault: {violation}"),
+                outbound::Output::Room => panic!("nobody looked"),
                 outbound::Output::Closed(reason) => self.ended = Some(reason),
             }
         }

@@ -83,7 +83,16 @@ impl Above for Ears {
     fn on_ending(&self, socket: &Arc<Socket>, reason: &Reason) {
         let strikes = socket.inbound().strikes(self.shared.clock.now());
         self.shared.pool.end(self.id, reason.clone(), strikes);
+        self.shared.queue.end(self.id);
         self.requests.close();
+    }
+
+    fn on_room(&self) {
+        self.shared.queue.note_room(self.id);
+    }
+
+    fn on_rtt(&self) {
+        self.shared.queue.note_rtt(self.id);
     }
 
     fn on_closed(&self, socket: &Arc<Socket>, reason: &Reason) {

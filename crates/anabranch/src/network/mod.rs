@@ -10,7 +10,8 @@
 //! # What is where
 //!
 //! - [`Network`] is the handle: send, ask, broadcast; add, pin, drop and ban peers; status; stop.
-//! - [`Sink`] is where messages come out: urgent channels first, then each peer in turn.
+//! - [`Sink`] is where messages come out: urgent channels first, then each peer in turn; and which links opened and
+//!   closed, and how much they take, for who wants to know.
 //! - The pool decides who has a place, which of two connections with a peer stays, and when to dial whom. It waits for
 //!   nothing and is tested without sockets.
 //! - A socket is two tasks, one that reads and one that writes, and a listener is one. Handshakes, dials and the
@@ -90,7 +91,9 @@ mod fair;
 mod handle;
 mod heap;
 mod line;
+mod link_handle;
 mod listen;
+mod mail;
 mod pool;
 pub mod probe;
 mod requests;
@@ -106,9 +109,10 @@ pub use clock::Clock;
 pub use config::{Caps, Config, Dial, Invalid, Tries};
 pub use error::{Error, PeerError, RequestError, SendError};
 pub use handle::Network;
+pub use link_handle::LinkHandle;
 pub use listen::{BindError, Listener};
 pub use pool::{Everybody as Open, Full, Gate, Lists, Refused, TooMany};
-pub use sink::{Asker, Delivery, Reply, Sink};
+pub use sink::{Asker, Delivery, Event, Reply, Sink};
 pub use socket::{Bearer, Permit, PipeAddress};
 pub use status::{
     ChannelStatus, Departed, DepartedPeers, Direction, KnownPeer, LinkStatus, PeerStatus, PingStatus, Totals,

@@ -17,6 +17,7 @@ use super::clock::Clock;
 use super::config::Config;
 use super::dial;
 use super::line::Line;
+use super::link_handle::LinkHandle;
 use super::pool::{Berth, Next, NoPlace, Pool};
 use super::requests::Stray;
 use super::sink::Queue;
@@ -148,10 +149,15 @@ impl Shared {
         let opened = opened.inspect_err(|reason| berth.end(reason.clone(), 0))?;
         let socket = opened.socket().clone();
         let (line, ears) = Line::new(berth.id(), socket.clone(), self.clone());
-        let registered = berth.open(line);
+        let registered = berth.open(line.clone());
         match &registered {
-            Ok(Some(replaced)) => replaced.socket.close(Reason::Duplicate),
-            Ok(None) => {}
+            Ok(replaced) => {
+                if let Some(replaced) = replaced {
+                    replaced.socket.close(Reason::Duplicate);
+                }
+                let is_pinned = self.pool.is_pinned(socket.peer());
+                self.queue.open(berth.id(), LinkHandle::new(line, is_pinned));
+            }
             // Before anything that came over it is looked at. Its routines run all the same: they say why.
             Err(reason) => socket.close(reason.clone()),
         }

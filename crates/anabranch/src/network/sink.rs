@@ -4,7 +4,9 @@
 //! byte budget of all links. So an application that takes nothing stops the channels of those who send, and
 //! nothing else: no routine ever waits for it, nor does a stop.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use link::budget::Charge;
@@ -14,8 +16,9 @@ use link::{PeerId, Protocol};
 use tokio::sync::Notify;
 
 use super::error::SendError;
-use super::fair::Fair;
 use super::line::Line;
+use super::link_handle::LinkHandle;
+use super::mail::{Changes, Item, Mail};
 use super::socket::Permit;
 
 /// A message from a peer.
@@ -31,6 +34,27 @@ pub struct Delivery {
     /// Holds its place in the channel's window. While it is held the peer can send that much less.
     pub permit: Permit,
     pub(super) line: Arc<Line>,
+}
+
+/// What happens on the links, for who keeps count of them. Nothing of a peer comes before `Joined` and after `Left`, also
+/// where one link with it takes the place of another.
+#[derive(Debug)]
+pub enum Event {
+    /// A link opened. From now on there is news of its room.
+    Joined(LinkHandle),
+    /// Something of a link changed since it was last told; however often, it is told once.
+    Changed {
+        /// Whose.
+        peer: PeerId,
+        /// The round trip, smoothed, where it was measured.
+        rtt: Option<Duration>,
+        /// How many bytes a channel takes now, for those with more room: see [`LinkHandle::room`].
+        room: Vec<(Protocol, u64)>,
+    },
+    /// A message came.
+    Message(Delivery),
+    /// The link closed.
+    Left(PeerId),
 }
 
 /// The answer to a question.
@@ -71,7 +95,7 @@ pub(super) struct Queue {
 
 #[derive(Default)]
 struct Inner {
-    waiting: Fair<Delivery>,
+    mail: Mail<LinkHandle, Delivery>,
     /// Nothing more comes in.
     closed: bool,
     /// Nobody takes anything any more.
@@ -85,10 +109,35 @@ impl Sink {
     /// Cancel-safe: no message is lost when the future is dropped.
     pub async fn next(&mut self) -> Option<Delivery> {
         loop {
+            if let Item::Message(delivery) = self.item().await? {
+                return Some(delivery);
+            }
+        }
+    }
+
+    /// What happens next: news of links first, then messages as [`next`](Self::next) has them. Nothing once the network
+    /// has stopped and all is taken. Whoever takes some things with this takes all with it.
+    ///
+    /// Cancel-safe: nothing is lost when the future is dropped.
+    pub async fn next_event(&mut self) -> Option<Event> {
+        Some(match self.item().await? {
+            Item::Joined(link) => Event::Joined(link),
+            Item::Changed(link, Changes { rtt, room }) => Event::Changed {
+                peer: link.peer(),
+                rtt: if rtt { link.rtt() } else { None },
+                room: if room { link.room_that_grew() } else { Vec::new() },
+            },
+            Item::Message(delivery) => Event::Message(delivery),
+            Item::Left(peer) => Event::Left(peer),
+        })
+    }
+
+    async fn item(&mut self) -> Option<Item<LinkHandle, Delivery>> {
+        loop {
             {
                 let mut inner = self.queue.lock();
-                if let Some(delivery) = inner.waiting.pop() {
-                    return Some(delivery);
+                if let Some(item) = inner.mail.pop() {
+                    return Some(item);
                 }
                 if inner.closed {
                     return None;
@@ -107,29 +156,55 @@ impl Drop for Sink {
     fn drop(&mut self) {
         let mut inner = self.queue.lock();
         inner.abandoned = true;
-        let waiting = std::mem::take(&mut inner.waiting);
+        let mail = std::mem::take(&mut inner.mail);
         drop(inner);
         // Their permits go back without the lock.
-        drop(waiting);
+        drop(mail);
     }
 }
 
 impl Queue {
-    /// Puts a message behind those of its lane and its socket.
-    pub(super) fn put(&self, lane: Lane, socket: u64, delivery: Delivery) {
+    /// A link opened, before anything came over it.
+    pub(super) fn open(&self, id: u64, link: LinkHandle) {
+        self.change(|mail| mail.open(id, link.peer(), link));
+    }
+
+    /// The end of a link has begun.
+    pub(super) fn end(&self, id: u64) {
+        self.change(|mail| mail.end(id));
+    }
+
+    /// A round trip was measured on a link.
+    pub(super) fn note_rtt(&self, id: u64) {
+        self.change(|mail| mail.change(id, Changes { rtt: true, room: false }));
+    }
+
+    /// There is more room on a link.
+    pub(super) fn note_room(&self, id: u64) {
+        self.change(|mail| mail.change(id, Changes { rtt: false, room: true }));
+    }
+
+    /// Puts a message behind those of its lane and its link.
+    pub(super) fn put(&self, lane: Lane, id: u64, delivery: Delivery) {
+        let mut late = Some(delivery);
+        self.change(|mail| late = late.take().and_then(|delivery| mail.put(id, lane, delivery)));
+        // What nobody is to see any more goes without the lock.
+        drop(late);
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Mail<LinkHandle, Delivery>)) {
         let mut inner = self.lock();
         if inner.abandoned {
-            drop(inner);
             return;
         }
-        inner.waiting.push(lane, socket, delivery);
+        change(&mut inner.mail);
         drop(inner);
         self.changed.notify_one();
     }
 
     /// How many messages wait to be taken.
     pub(super) fn len(&self) -> usize {
-        self.lock().waiting.len()
+        self.lock().mail.len()
     }
 
     /// Nothing more comes in.
@@ -141,6 +216,19 @@ impl Queue {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // Whoever panicked here left a queue that is whole.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { peer, channel, kind, body, .. } = self;
+        let bytes = body.len();
+        f.debug_struct("Delivery")
+            .field("peer", peer)
+            .field("channel", channel)
+            .field("kind", kind)
+            .field("bytes", &bytes)
+            .finish_non_exhaustive()
     }
 }
 

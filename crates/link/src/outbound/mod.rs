@@ -87,6 +87,8 @@ pub enum Input {
 pub enum Output {
     /// The peer broke a rule: for the half that counts.
     Fault(Violation),
+    /// A channel has more room than who [looked](Outbound::look) has seen.
+    Room,
     /// The link is over, and why. Nothing comes after it.
     Closed(Reason),
 }
@@ -139,6 +141,8 @@ pub struct Took {
     /// A queue has a quarter of its bound more room than when this was last said, or is empty: who waits for that may
     /// try again.
     pub freed: bool,
+    /// A channel has more room than who [looked](Outbound::look) has seen.
+    pub grown: bool,
 }
 
 /// Messages and bytes of a channel.

@@ -45,6 +45,18 @@ pub(super) struct Queue {
     /// The cost of all that waits.
     waiting_bytes: u64,
     pub(super) sent: Traffic,
+    told: Option<Told>,
+}
+
+/// What somebody who asked for it knows of the room.
+#[derive(Debug, Clone, Copy)]
+struct Told {
+    /// What there was when it last looked, without what was queued since.
+    room_bytes: u64,
+    /// It was told that there is more, and has not looked yet.
+    has_grown: bool,
+    /// Its last message found no place.
+    was_refused: bool,
 }
 
 impl Queue {
@@ -58,6 +70,7 @@ impl Queue {
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             sent: Traffic::default(),
+            told: None,
         }
     }
 
@@ -68,9 +81,66 @@ impl Queue {
                 && self.waiting_bytes.saturating_add(cost(body_bytes)) <= self.most_bytes(config)
     }
 
+    /// How much may be added and go without waiting for credit: enough for the longest message, where nothing waits and
+    /// there is credit. Of a channel whose longest message is longer than what may wait, what comes behind a first
+    /// message may find no place yet; it will when half of what may wait is gone.
+    pub(super) fn room_bytes(&self, config: &Config) -> u64 {
+        let place = self.all_bytes(config).saturating_sub(self.waiting_bytes);
+        let charged = self.waiting.front().filter(|front| front.head_sent > 0).map_or(0, |front| front.cost);
+        place.min(self.credit_bytes().saturating_sub(self.waiting_bytes - charged))
+    }
+
+    /// The same, for somebody who is to be told from now on when it grows.
+    pub(super) fn look(&mut self, config: &Config) -> u64 {
+        let room_bytes = self.room_bytes(config);
+        let was_refused = self.told.is_some_and(|told| told.was_refused);
+        self.told = Some(Told { room_bytes, has_grown: false, was_refused });
+        room_bytes
+    }
+
+    /// Whether somebody was told that there is more room, and has not looked.
+    pub(super) fn has_grown(&self) -> bool {
+        self.told.is_some_and(|told| told.has_grown)
+    }
+
+    /// Whether there is now so much more room than was seen that it is worth telling; once until somebody looks.
+    ///
+    /// That is an eighth of what there can be, since credit comes back in quarters, or all of it: so who waits for room
+    /// for one message hears of it at last, whatever the message's length.
+    #[must_use]
+    pub(super) fn grows(&mut self, config: &Config) -> bool {
+        if self.told.is_none_or(|told| told.has_grown) {
+            return false;
+        }
+        let (room, all) = (self.room_bytes(config), self.all_bytes(config));
+        let lump = self.most_bytes(config).min(self.window_bytes.into()) / 8;
+        let is_short = self.waiting.len() <= config.queue_messages.get() as usize / 2
+            && self.waiting_bytes <= self.most_bytes(config) / 2;
+        let Some(told) = &mut self.told else { return false };
+        let more = room.saturating_sub(told.room_bytes);
+        told.has_grown = more >= lump.max(1) || more > 0 && room >= all || told.was_refused && is_short;
+        told.has_grown
+    }
+
+    /// A message found no place: its sender waits until half of what may wait is gone.
+    pub(super) fn refused(&mut self) {
+        if let Some(told) = &mut self.told {
+            told.was_refused = true;
+        }
+    }
+
+    /// How much room there is at most.
+    fn all_bytes(&self, config: &Config) -> u64 {
+        self.most_bytes(config).max(cost(self.max_message_bytes)).min(self.window_bytes.into())
+    }
+
     pub(super) fn push(&mut self, kind: Kind, length: u32, body: Bytes) {
         let head = Head { kind, length }.encode();
         let cost = cost(length);
+        if let Some(told) = &mut self.told {
+            told.room_bytes = told.room_bytes.saturating_sub(cost);
+            told.was_refused = false;
+        }
         self.waiting.push_back(Waiting { head, head_sent: 0, body, cost });
         self.waiting_bytes += cost;
     }
@@ -140,6 +210,7 @@ impl Queue {
         assert!(self.used_bytes <= self.window_bytes, "channel {} is over its window", self.channel);
         let waiting: u64 = self.waiting.iter().map(|message| message.cost).sum();
         assert_eq!(waiting, self.waiting_bytes, "channel {} miscounts what waits", self.channel);
+        assert!(self.waiting_bytes >= self.waiting.front().map_or(0, |front| front.cost));
         let begun = self.waiting.iter().skip(1).any(|message| message.head_sent > 0);
         assert!(!begun, "channel {} began a message before the one ahead ended", self.channel);
     }

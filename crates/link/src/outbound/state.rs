@@ -58,8 +58,29 @@ impl Outbound {
                 self.queues[at].push(kind, length, body);
                 Ok(())
             }
-            Err(why) => Err(Unsent { why, body }),
+            Err(why) => {
+                if let Why::Full { channel } = why
+                    && let Some(queue) = self.queues.iter_mut().find(|queue| queue.channel == channel)
+                {
+                    queue.refused();
+                }
+                Err(Unsent { why, body })
+            }
         }
+    }
+
+    /// How much each channel takes now without waiting for credit, by what messages [cost](cost) together. Whoever
+    /// looks is told when there is more, once until it looks again: by [`Took::grown`] and [`Output::Room`].
+    pub fn look(&mut self) -> Vec<(Protocol, u64)> {
+        let Self { queues, config, .. } = self;
+        queues.iter_mut().map(|queue| (queue.channel, queue.look(config))).collect()
+    }
+
+    /// The same for the channels that have grown since, and for no others.
+    pub fn look_at_grown(&mut self) -> Vec<(Protocol, u64)> {
+        let Self { queues, config, .. } = self;
+        let grown = queues.iter_mut().filter(|queue| queue.has_grown());
+        grown.map(|queue| (queue.channel, queue.look(config))).collect()
     }
 
     /// Whether a message of this length would be queued now.
@@ -87,15 +108,16 @@ impl Outbound {
     pub fn take(&mut self, now: Time, budget: usize, batch: &mut Batch) -> Took {
         let Self { mux, lanes, queues, control, life, config, .. } = self;
         let is_open = life.state() == State::Open;
-        let mut freed = false;
+        let (mut freed, mut grown) = (false, false);
         let more = mux.transmit_by(now, lanes, budget, batch, |channel, room, batch| {
             if channel == CONTROL {
                 control.fill(now, room, is_open, batch);
             } else if is_open && let Some(queue) = queues.iter_mut().find(|queue| queue.channel == channel) {
                 freed |= queue.fill(room, config, batch);
+                grown |= queue.grows(config);
             }
         });
-        Took { more, freed }
+        Took { more, freed, grown }
     }
 
     /// Whether there is something to take.
@@ -183,14 +205,20 @@ impl Outbound {
             Message::Pong { id, sent_us, received_us } => {
                 self.control.ping.on_pong(now, id, sent_us, received_us);
             }
-            Message::Credit { channel, bytes } => {
-                let queue = self.queues.iter_mut().find(|queue| queue.channel == channel);
-                if !queue.is_some_and(|queue| queue.grant(bytes)) {
-                    out.push(Output::Fault(Violation::Credit { channel, bytes }));
-                }
-            }
+            Message::Credit { channel, bytes } => self.on_credit(channel, bytes, out),
             Message::Close { code } => self.on_close(now, Reason::ByPeer(code), out),
             Message::Hello(_) => out.push(Output::Fault(Violation::HelloAgain)),
+        }
+    }
+
+    fn on_credit(&mut self, channel: Protocol, bytes: u32, out: &mut Vec<Output>) {
+        let queue = self.queues.iter_mut().find(|queue| queue.channel == channel);
+        let Some(queue) = queue else { return out.push(Output::Fault(Violation::Credit { channel, bytes })) };
+        if !queue.grant(bytes) {
+            out.push(Output::Fault(Violation::Credit { channel, bytes }));
+        }
+        if queue.grows(&self.config) {
+            out.push(Output::Room);
         }
     }
 

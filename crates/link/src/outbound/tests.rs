@@ -1,3 +1,5 @@
+mod room;
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
@@ -204,8 +206,8 @@ fn a_full_queue_hands_the_message_back() {
     assert_eq!(outbound.room(SYNC, 0), Err(Why::Full { channel: SYNC }));
     assert_eq!(note(&mut outbound, BODIES, 100), Ok(()), "another channel's queue is another's");
     let mut batch = Batch::new();
-    assert_eq!(outbound.take(at(1), 20_000, &mut batch), Took { more: true, freed: false });
-    assert_eq!(outbound.take(at(1), 30_000, &mut batch), Took { more: false, freed: true });
+    assert_eq!(outbound.take(at(1), 20_000, &mut batch), Took { more: true, freed: false, grown: false });
+    assert_eq!(outbound.take(at(1), 30_000, &mut batch), Took { more: false, freed: true, grown: false });
     assert_eq!(note(&mut outbound, SYNC, 0), Ok(()));
 }
 
@@ -213,7 +215,7 @@ fn a_full_queue_hands_the_message_back() {
 fn room_is_told_of_in_lumps() {
     let config = Config { queue_bytes: NonZeroU32::new(12 * 358).unwrap(), ..Config::default() };
     let mut outbound = outbound(config, 100_000);
-    let mut freed = |outbound: &mut Outbound, budget| outbound.take(at(1), budget, &mut Batch::new()).freed;
+    let freed = |outbound: &mut Outbound, budget| outbound.take(at(1), budget, &mut Batch::new()).freed;
     (0..12).for_each(|_| assert_eq!(note(&mut outbound, SYNC, 285), Ok(())));
     assert_eq!(note(&mut outbound, SYNC, 285), Err(Why::Full { channel: SYNC }));
     // A message and what it takes on the wire, three of which are a lump.

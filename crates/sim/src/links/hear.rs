@@ -66,6 +66,8 @@ impl World {
                 outbound::Output::Fault(fault) => {
                     self.tell_inbound(connection, side, inbound::Input::Fault(fault))?;
                 }
+                // Nobody looks at room here.
+                outbound::Output::Room => {}
                 outbound::Output::Closed(reason) => self.on_gone(connection, side, Some(reason))?,
             }
         }

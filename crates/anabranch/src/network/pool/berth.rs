@@ -220,7 +220,8 @@ impl<S: Clone> Inner<S> {
         lasted: Option<Duration>,
         now: Duration,
     ) {
-        if matches!(reason, Reason::Violation(link::Violation::Strikes { .. })) {
+        use link::Violation::{Content, Strikes};
+        if matches!(reason, Reason::Violation(Strikes { .. } | Content { .. })) {
             self.peers.cool_off(peer, now.saturating_add(pool.config.cool_off));
         }
         let Inner { peers, rng, .. } = self;

@@ -46,6 +46,11 @@ impl<S: Clone> Pool<S> {
         inner.peers.get_mut(peer).is_some_and(|known| std::mem::take(&mut known.pinned))
     }
 
+    /// Whether a peer has a reserved place.
+    pub(in crate::network) fn is_pinned(&self, peer: PeerId) -> bool {
+        self.lock().peers.is_pinned(peer)
+    }
+
     /// Forgets a peer. Returns whether it was known, and its sockets, which are to be closed.
     pub(in crate::network) fn forget(&self, peer: PeerId) -> (bool, Vec<S>) {
         let mut inner = self.lock();

@@ -20,13 +20,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use link::agreement::Agreed;
-use link::control::Message;
 use link::inbound::Inbound;
 use link::message::Kind;
 use link::outbound::{self, Outbound, Unsent, Why};
 use link::reason::Reason;
 use link::state::State;
-use link::{PeerId, Protocol, Time, Violation};
+use link::{PeerId, Protocol, Time};
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
@@ -48,6 +47,10 @@ const TAKEN_PART: u32 = 8;
 pub(in crate::network) trait Above: Send + Sync + 'static {
     /// A message came in.
     fn on_message(&self, delivery: Delivery);
+    /// There is more room to send than was seen, where somebody looked.
+    fn on_room(&self) {}
+    /// A round trip was measured.
+    fn on_rtt(&self) {}
     /// The socket's end has begun. Called once.
     fn on_ending(&self, socket: &Arc<Socket>, reason: &Reason);
     /// Both routines have ended. Called once, last.
@@ -292,22 +295,6 @@ impl Socket {
         self.outbound.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The peer said something about what we send; what was wrong with it.
-    pub(super) fn hear(self: &Arc<Self>, message: Message) -> Option<Violation> {
-        let is_pong = matches!(message, Message::Pong { .. });
-        let fault = self.act(|outbound, now, out| {
-            outbound.handle(now, outbound::Input::Control(message), out);
-            out.iter().find_map(|output| match output {
-                outbound::Output::Fault(fault) => Some(*fault),
-                outbound::Output::Closed(_) => None,
-            })
-        });
-        if is_pong {
-            self.room.notify_waiters();
-        }
-        fault
-    }
-
     /// The peer may send more.
     pub(super) fn grant(self: &Arc<Self>, channel: Protocol, bytes: u32) {
         let input = outbound::Input::Grant { channel, bytes };
@@ -347,7 +334,10 @@ impl Socket {
     }
 
     /// Has the outbound half do something, and does what follows from it.
-    fn act<T>(self: &Arc<Self>, act: impl FnOnce(&mut Outbound, Time, &mut Vec<outbound::Output>) -> T) -> T {
+    pub(super) fn act<T>(
+        self: &Arc<Self>,
+        act: impl FnOnce(&mut Outbound, Time, &mut Vec<outbound::Output>) -> T,
+    ) -> T {
         let now = self.clock.now();
         let mut outputs = Vec::new();
         let (done, wakes, ending) = {
@@ -375,8 +365,7 @@ impl Socket {
     fn on_ending(self: &Arc<Self>, reason: &Reason) {
         self.reads.give();
         self.make_room();
-        let above = self.owner().above.clone();
-        if let Some(above) = above {
+        if let Some(above) = self.above() {
             above.on_ending(self, reason);
         }
     }
@@ -399,6 +388,11 @@ impl Socket {
     /// Whether everything is over, the last words included.
     pub(super) fn is_closed(&self) -> bool {
         self.half().outbound.life().state() == State::Closed
+    }
+
+    /// Who is told, once the routines run and until both have ended.
+    pub(super) fn above(&self) -> Option<Arc<dyn Above>> {
+        self.owner().above.clone()
     }
 
     fn owner(&self) -> MutexGuard<'_, Owner> {

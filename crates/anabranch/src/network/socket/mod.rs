@@ -17,6 +17,7 @@ mod buffers;
 mod config;
 mod figures;
 mod handle;
+mod hear;
 mod open;
 pub mod pace;
 mod permit;

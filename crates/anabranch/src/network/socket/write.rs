@@ -143,6 +143,9 @@ impl Routine {
                 if took.freed {
                     self.socket.make_room();
                 }
+                if took.grown {
+                    self.socket.tell_room();
+                }
                 return self.seal(batch);
             }
             let (state, deadline) = (half.outbound.life().state(), half.outbound.next_deadline());
