@@ -310,7 +310,7 @@ mod tests {
                     }
                     1 => {
                         mail.end(some);
-                        open.remove(&peer);
+                        open.retain(|_, id| *id != some);
                     }
                     2 => mail.change(some, Changes { rtt: true, room: pick % 2 == 0 }),
                     3..6 => {

@@ -1,5 +1,6 @@
 //! The network as a whole: several of them in one process, over pipes with time standing still, and over loopback.
 
+mod events;
 mod flow;
 mod loopback;
 mod pairs;
