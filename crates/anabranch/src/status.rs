@@ -98,6 +98,12 @@ pub enum State {
     Stalled,
     /// Makes blocks itself.
     Producing,
+    /// Takes part in a chain with others, and no peer is connected.
+    NoPeers,
+    /// Has what its peers have, and votes.
+    Validating,
+    /// Validators have not decided anything for a while.
+    Undecided,
     /// Cannot go on.
     Failed,
 }
@@ -107,9 +113,14 @@ impl State {
     /// holds.
     pub fn is_ready(&self, upstreams: u64) -> bool {
         match self {
-            Self::CaughtUp | Self::Producing => true,
+            Self::CaughtUp | Self::Producing | Self::Validating => true,
             Self::NoUpstreams => upstreams == 0,
-            Self::Starting | Self::Syncing { .. } | Self::Stalled | Self::Failed => false,
+            Self::Starting
+            | Self::Syncing { .. }
+            | Self::Stalled
+            | Self::NoPeers
+            | Self::Undecided
+            | Self::Failed => false,
         }
     }
 
@@ -122,6 +133,9 @@ impl State {
             Self::CaughtUp => "caught up",
             Self::Stalled => "stalled",
             Self::Producing => "producing",
+            Self::NoPeers => "no peers",
+            Self::Validating => "validating",
+            Self::Undecided => "undecided",
             Self::Failed => "failed",
         }
     }

@@ -334,6 +334,85 @@ pub enum Notice {
         /// Why.
         reason: chain::tree::Refusal,
     },
+    /// Headers of slots that have not begun by our clock.
+    #[error(
+        "a header's slot begins {} ms after our time, and waits: set the clock of this machine, or of the one that made it",
+        ahead.as_millis()
+    )]
+    Clock {
+        /// How much later.
+        ahead: Duration,
+    },
+    /// A peer no longer has what comes next for us.
+    #[error(
+        "{peer:.16} has blocks from {:.16} on only, and this node is further behind: connect to one that keeps \
+         all of the chain, or start from a later state",
+        oldest.point
+    )]
+    Behind {
+        /// Who.
+        peer: PeerId,
+        /// The oldest block that it has.
+        oldest: Tip,
+    },
+    /// Two certificates that cannot both be.
+    #[error(
+        "{:.16} and {:.16} are both certified: more validators lied than the chain bears, or one key votes in two \
+         places; stop and compare with nodes you trust",
+        ours.point, theirs.point
+    )]
+    TwoCertificates {
+        /// The one that is taken for true here.
+        ours: Tip,
+        /// The other.
+        theirs: Tip,
+    },
+    /// A validator signed two things of which an honest one signs one.
+    #[error(
+        "validator {} signed two things at height {height} in round {round}: if it is yours, one key runs in two \
+         places; stop one of them",
+        chain::Hash(*validator)
+    )]
+    Evidence {
+        /// Who.
+        validator: quorum::Key,
+        /// Where.
+        height: chain::Height,
+        /// In which round.
+        round: u32,
+    },
+    /// This validator votes no more.
+    #[error("this validator does not vote any more: {halt}")]
+    Halted {
+        /// Why.
+        halt: quorum::Halt,
+    },
+    /// The application refuses a proposed block.
+    #[error("the application refuses the proposed block {:.16}: {reason}", block.point)]
+    BlockRejected {
+        /// Which.
+        block: Tip,
+        /// Why, in its words.
+        reason: String,
+    },
+    /// The application has blocks that the log lacks.
+    #[error(
+        "the application stands at {:.16} and the log ends at {:.16}: the log was put back; nothing is delivered \
+         until it has caught up",
+        applied.point, log.point
+    )]
+    ApplicationAhead {
+        /// The application's last block.
+        applied: Tip,
+        /// The log's.
+        log: Tip,
+    },
+    /// Nothing more is delivered to the application.
+    #[error("nothing more is delivered to the application: {reason}; mend it and start again")]
+    ApplicationStopped {
+        /// Why.
+        reason: String,
+    },
     /// The disk failed to write.
     #[error("a write failed ({error}): this node accepts nothing more; free the disk and start it again")]
     PersistFailed {

@@ -1,8 +1,10 @@
-//! Transactions that wait for a block of ours: first in, first out, bounded in count and bytes.
+//! Transactions that wait for a block: first in, first out, bounded in count and bytes.
 //!
-//! It does not judge a transaction beyond its size: that is the application's, which comes later.
+//! It judges no transaction beyond its size: that is the application's.
+//!
+//! **Invariant** (see [`Pool::check_invariants`]): a transaction waits once, and what waits is bounded.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use chain::Hash;
@@ -25,7 +27,7 @@ impl Default for Config {
 }
 
 /// Why a transaction was not taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// This node makes no blocks.
     #[error("this node makes no blocks: give the transaction to one that does")]
@@ -50,25 +52,49 @@ pub enum Refusal {
     /// No room.
     #[error("the pool is full: try again after the next block")]
     Full,
+    /// The application says no.
+    #[error("the application refuses the transaction: {reason}")]
+    Rejected {
+        /// Why, for a person.
+        reason: String,
+    },
 }
 
 /// The waiting transactions.
 #[derive(Debug)]
 pub struct Pool {
     config: Config,
-    waiting: VecDeque<(Hash, Bytes)>,
-    ids: BTreeSet<Hash>,
+    /// By the order in which they came.
+    waiting: BTreeMap<u64, (Hash, Bytes)>,
+    places: BTreeMap<Hash, u64>,
+    next: u64,
     bytes: usize,
 }
 
 impl Pool {
     /// An empty pool.
     pub fn new(config: Config) -> Self {
-        Self { config, waiting: VecDeque::new(), ids: BTreeSet::new(), bytes: 0 }
+        Self { config, waiting: BTreeMap::new(), places: BTreeMap::new(), next: 0, bytes: 0 }
     }
 
     /// Takes a transaction with its id, or says why not.
+    ///
+    /// # Errors
+    /// When it has no place here.
     pub fn submit(&mut self, id: Hash, tx: Bytes) -> Result<Hash, Refusal> {
+        self.admits(&id, &tx)?;
+        self.bytes += tx.len();
+        self.places.insert(id, self.next);
+        self.waiting.insert(self.next, (id, tx));
+        self.next += 1;
+        Ok(id)
+    }
+
+    /// Whether there is a place for a transaction.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn admits(&self, id: &Hash, tx: &Bytes) -> Result<(), Refusal> {
         let Config { max_count, max_bytes, max_tx_bytes } = self.config;
         if tx.is_empty() {
             return Err(Refusal::Empty);
@@ -76,27 +102,44 @@ impl Pool {
         if tx.len() > max_tx_bytes {
             return Err(Refusal::TooLarge { bytes: tx.len(), max_bytes: max_tx_bytes });
         }
-        if self.ids.contains(&id) {
+        if self.contains(id) {
             return Err(Refusal::Duplicate);
         }
         if self.waiting.len() >= max_count || self.bytes + tx.len() > max_bytes {
             return Err(Refusal::Full);
         }
-        self.bytes += tx.len();
-        self.ids.insert(id);
-        self.waiting.push_back((id, tx));
-        Ok(id)
+        Ok(())
+    }
+
+    /// Whether a transaction waits.
+    pub fn contains(&self, id: &Hash) -> bool {
+        self.places.contains_key(id)
+    }
+
+    /// A transaction that waits.
+    pub fn get(&self, id: &Hash) -> Option<&Bytes> {
+        self.waiting.get(self.places.get(id)?).map(|(_, tx)| tx)
+    }
+
+    /// What waits, oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = &(Hash, Bytes)> {
+        self.waiting.values()
     }
 
     /// The next transaction in line.
     pub fn first(&self) -> Option<&Bytes> {
-        self.waiting.front().map(|(_, tx)| tx)
+        self.waiting.first_key_value().map(|(_, (_, tx))| tx)
     }
 
     /// Takes the next transaction out of the line.
     pub fn take_first(&mut self) -> Option<Bytes> {
-        let (id, tx) = self.waiting.pop_front()?;
-        self.ids.remove(&id);
+        let id = self.waiting.first_key_value().map(|(_, (id, _))| *id)?;
+        self.remove(&id)
+    }
+
+    /// Takes a transaction out of the line.
+    pub fn remove(&mut self, id: &Hash) -> Option<Bytes> {
+        let (_, tx) = self.waiting.remove(&self.places.remove(id)?)?;
         self.bytes -= tx.len();
         Some(tx)
     }
@@ -118,8 +161,8 @@ impl Pool {
 
     /// Panics where the books do not balance.
     pub fn check_invariants(&self) {
-        assert_eq!(self.ids.len(), self.waiting.len(), "each waiting transaction is known by its id");
-        assert_eq!(self.bytes, self.waiting.iter().map(|(_, tx)| tx.len()).sum::<usize>(), "bytes add up");
+        assert_eq!(self.places.len(), self.waiting.len(), "each waiting transaction is known by its id");
+        assert_eq!(self.bytes, self.waiting.values().map(|(_, tx)| tx.len()).sum::<usize>(), "bytes add up");
         assert!(self.waiting.len() <= self.config.max_count && self.bytes <= self.config.max_bytes);
     }
 }

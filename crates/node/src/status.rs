@@ -65,6 +65,8 @@ pub enum State {
     Starting,
     /// It follows and none of its upstreams is connected.
     NoUpstreams,
+    /// It takes part in a chain with others, and no peer is connected.
+    NoPeers,
     /// It is behind the best claimed tip.
     Syncing {
         /// Of the way from the chain's start to the best claimed tip, by height.
@@ -81,35 +83,20 @@ pub enum State {
     },
     /// It makes blocks.
     Producing,
+    /// It has what its peers have, and votes.
+    Validating,
+    /// Validators have not decided anything for a while.
+    Undecided {
+        /// Since then no block became irreversible.
+        idle: Duration,
+        /// What is waited for, as this node sees it.
+        waiting: consensus::quorum::Waiting,
+    },
     /// A write failed, or the log cannot be read: it accepts nothing more.
     Failed {
         /// The system's word for it.
         error: String,
     },
-}
-
-impl Status {
-    /// A node that has just been made, with so many blocks up to this one.
-    pub(crate) fn starting(irreversible: Tip, settled: u64) -> Self {
-        Self {
-            state: State::Starting,
-            irreversible,
-            settled,
-            head: irreversible,
-            best_claimed: None,
-            agree: 0,
-            witnesses: 0,
-            headers: 0,
-            bytes: 0,
-            wanted: 0,
-            verifying: 0,
-            checks: Checks::default(),
-            pool: 0,
-            produced: 0,
-            upstreams: Vec::new(),
-            member: None,
-        }
-    }
 }
 
 impl State {
@@ -122,6 +109,9 @@ impl State {
             Self::CaughtUp => "caught up",
             Self::Stalled { .. } => "stalled",
             Self::Producing => "producing",
+            Self::NoPeers => "no peers",
+            Self::Validating => "validating",
+            Self::Undecided { .. } => "undecided",
             Self::Failed { .. } => "failed",
         }
     }
@@ -138,7 +128,15 @@ impl State {
             Self::Failed { .. } => {
                 Some("free or replace the disk, then start again; nothing acknowledged is lost")
             }
-            Self::Starting | Self::Syncing { .. } | Self::CaughtUp | Self::Producing => None,
+            Self::NoPeers => {
+                Some("no peer is connected: see each one's reason, its address and your firewall")
+            }
+            Self::Undecided { .. } => Some(
+                "too few validators are there, or they do not agree: see `consensus status` on each of them",
+            ),
+            Self::Starting | Self::Syncing { .. } | Self::CaughtUp | Self::Producing | Self::Validating => {
+                None
+            }
         }
     }
 }

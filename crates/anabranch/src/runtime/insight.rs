@@ -132,11 +132,14 @@ impl Snapshot {
         match &self.node.state {
             node::status::State::Starting => State::Starting,
             node::status::State::NoUpstreams => State::NoUpstreams,
+            node::status::State::NoPeers => State::NoPeers,
             node::status::State::Syncing { percent, left } => {
                 State::Syncing { percent: *percent, left_s: left.map(|left| left.as_secs()) }
             }
             node::status::State::CaughtUp => State::CaughtUp,
             node::status::State::Stalled { .. } => State::Stalled,
+            node::status::State::Validating => State::Validating,
+            node::status::State::Undecided { .. } => State::Undecided,
             node::status::State::Producing => State::Producing,
             node::status::State::Failed { .. } => State::Failed,
         }
@@ -168,6 +171,11 @@ impl Snapshot {
                 "none is configured: what is here is served, and no more".into()
             }
             node::status::State::NoUpstreams => format!("none of {known} is connected"),
+            node::status::State::NoPeers => "no peer is connected".into(),
+            node::status::State::Validating => format!("at height {head}, voting"),
+            node::status::State::Undecided { idle, waiting } => {
+                format!("at height {head}, nothing was decided for {} s: {waiting}", idle.as_secs())
+            }
             node::status::State::Syncing { .. } => format!("at height {head} of {claimed}"),
             node::status::State::CaughtUp => format!("at height {head}, as its upstreams are"),
             node::status::State::Stalled { idle } => {

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::{Entry, MAX_RECENT, MAX_RECENT_BYTES, Orphans, View};
+use crate::Tip;
 use crate::tree::{Change, Settled, Tree};
 
 /// Makes views. Every change of the tree must be shown to it before the next view is published.
@@ -38,6 +39,19 @@ impl Writer {
     pub fn on_settled(&mut self, settled: &Settled) {
         self.on_change(&settled.change);
         settled.blocks.iter().for_each(|entry| self.push_recent(entry.clone()));
+    }
+
+    /// Takes note of blocks that became irreversible, where readers are shown no others. They must be in the log before
+    /// the next view is.
+    pub fn on_irreversible(&mut self, blocks: &[Arc<Entry>]) {
+        blocks.iter().for_each(|entry| self.push_recent(entry.clone()));
+    }
+
+    /// The view of a chain that readers see as far as it is irreversible.
+    pub fn publish_irreversible(&mut self, tip: Tip, settled: u64) -> Arc<View> {
+        self.epoch += 1;
+        let recent = self.recent.iter().cloned().collect();
+        Arc::new(View::new(self.epoch, tip, settled, recent, Arc::new([]), self.orphans.clone()))
     }
 
     /// The view of the tree as it is now.

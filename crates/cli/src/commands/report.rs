@@ -33,13 +33,15 @@ fn tell(status: &Status) {
     let Status { state, reason, hint, .. } = status;
     let (name, height) = (state.name(), status.head.height);
     match state {
-        State::Starting | State::CaughtUp | State::Producing => tracing::info!(height, "{name}: {reason}"),
+        State::Starting | State::CaughtUp | State::Producing | State::Validating => {
+            tracing::info!(height, "{name}: {reason}");
+        }
         State::Syncing { percent, left_s } => {
             let left = left_s.map_or(String::new(), |left| format!(", about {left} s left"));
             tracing::info!(height, "{name}: {percent:.1} %{left}");
         }
         State::NoUpstreams if status.upstreams.of == 0 => tracing::info!(height, "{name}: {reason}"),
-        State::NoUpstreams | State::Stalled | State::Failed => {
+        State::NoUpstreams | State::NoPeers | State::Stalled | State::Undecided | State::Failed => {
             tracing::warn!(height, "{name}: {reason}; {hint}");
         }
     }

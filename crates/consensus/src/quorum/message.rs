@@ -12,9 +12,11 @@
 //!
 //! A header travels whole, so that a receiver can judge it before it asks for the body.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use chain::native::ballot::{self, Kind};
-use chain::native::{MAX_VALIDATORS, MAX_WIRE_BYTES, decode_header, is_signed};
+use chain::native::{Faults, MAX_VALIDATORS, MAX_WIRE_BYTES, Validators, decode_header, is_signed};
 use chain::{DecodeError, Hash, Header, Height};
 
 use super::codec::{Reader, Writer};
@@ -159,6 +161,43 @@ impl Message {
         }
     }
 
+    /// Whether validators of this set signed it, and enough of them where it takes several: what who only relays can
+    /// say of it. Whose turn it is and whether its block is any good is not looked at.
+    pub fn is_genuine(&self, chain: &Hash, validators: &Validators, faults: Faults) -> bool {
+        match self {
+            Self::Vote(vote) => validators.contains(&vote.validator) && vote.is_signed(chain),
+            Self::Proposal(proposal) => validators.contains(&proposal.validator) && proposal.is_signed(chain),
+            Self::Polka(polka) => {
+                let vote = ballot::Vote {
+                    kind: Kind::Prevote,
+                    height: polka.height,
+                    round: polka.round,
+                    block: Some(polka.block),
+                };
+                let votes = polka.votes.iter().map(|(key, signature)| (vote, key, signature));
+                let weight = weight_of(chain, validators, votes);
+                weight.is_some_and(|weight| faults.is_quorum(weight, validators.weight()))
+            }
+            Self::Entry(entry) => {
+                let Entry { height, round, enters, ref votes } = *entry;
+                let is_next = enters == Enters::Next;
+                if is_next && votes.iter().any(|vote| vote.kind == Kind::Prevote) {
+                    return false;
+                }
+                let votes = votes.iter().map(|vote| {
+                    let said = ballot::Vote { kind: vote.kind, height, round, block: vote.block };
+                    (said, &vote.validator, &vote.signature)
+                });
+                let weight = weight_of(chain, validators, votes);
+                weight.is_some_and(|weight| match (enters, faults) {
+                    (Enters::Next, _) => faults.is_quorum(weight, validators.weight()),
+                    (Enters::Skip, Faults::Byzantine) => weight > validators.weight() / 3,
+                    (Enters::Skip, Faults::Crash) => weight > 0,
+                })
+            }
+        }
+    }
+
     /// What it is, for counting and logs.
     pub fn name(&self) -> &'static str {
         match self {
@@ -227,6 +266,25 @@ impl Message {
             false => Err(DecodeError::Malformed { what: "message (not in its one encoding)", at: 0 }),
         }
     }
+}
+
+/// What the signers weigh; `None` where one is no validator, or signed twice, or did not sign.
+fn weight_of<'a>(
+    chain: &Hash,
+    validators: &Validators,
+    votes: impl Iterator<Item = (ballot::Vote, &'a Key, &'a Signature)>,
+) -> Option<u64> {
+    let mut seen = BTreeSet::new();
+    let mut weight = 0;
+    for (vote, key, signature) in votes {
+        let place = validators.place(key).filter(|place| seen.insert(*place))?;
+        if !is_signed(&vote.signed_bytes(chain), key, signature) {
+            return None;
+        }
+        // Different members: the sum stays below the set's own.
+        weight += validators.members()[place].weight.get();
+    }
+    Some(weight)
 }
 
 fn read_vote(reader: &mut Reader<'_>) -> Result<Vote, DecodeError> {

@@ -108,6 +108,11 @@ impl Quorum {
         }
     }
 
+    /// Whether this node votes at the height that is decided on.
+    pub fn is_voting(&self) -> bool {
+        matches!(self.phase, Phase::Voting(_))
+    }
+
     /// The block that was decided and is being written; `None` once the next height began.
     pub fn decided(&self) -> Option<Hash> {
         match &self.phase {

@@ -1,8 +1,13 @@
 //! What a member is told at its start and keeps to.
 
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::time::Duration;
+
 use chain::native::Key;
+use chain::tree;
 use consensus::quorum;
 use diffusion::sync;
+use link::PeerId;
 
 use crate::pool;
 
@@ -11,6 +16,8 @@ use crate::pool;
 pub struct Config {
     /// The key that it votes with. Without one, or with one that is no validator's, it follows, serves and relays.
     pub key: Option<Key>,
+    /// Who it is on its links: validators greet each other by it.
+    pub peer_id: PeerId,
     /// The times of consensus.
     pub quorum: quorum::Config,
     /// Headers and finality with a peer.
@@ -21,18 +28,47 @@ pub struct Config {
     pub ranges: sync::ranges::Config,
     /// What may wait to be put into a block.
     pub pool: pool::Config,
+    /// What is kept above the irreversible tip.
+    pub tree: tree::Config,
+    /// How many headers above the irreversible tip a peer may bring before those behind them wait.
+    pub headers_ahead: NonZeroU32,
+    /// A node that lacks more bodies than this of what is certified takes them in ranges. A guess: about what a
+    /// network makes while a link is set up.
+    pub near: NonZeroU32,
+    /// How many headers of the log are at hand for peers that are behind.
+    pub loaded_headers: NonZeroUsize,
+    /// How long the application may take for a check of a transaction before its sender is answered without it.
+    pub check_timeout: Duration,
+    /// How many delivered blocks the application may have outstanding.
+    pub deliveries: NonZeroU32,
+    /// How many bytes of them, but for the first.
+    pub delivery_bytes: NonZeroUsize,
 }
 
 impl Config {
-    /// The usual settings, with this key.
-    pub fn new(key: Option<Key>) -> Self {
+    /// The usual settings, with this key, for one whom others know by this name.
+    pub fn new(key: Option<Key>, peer_id: PeerId) -> Self {
+        let count = |n| NonZeroU32::new(n).expect("a bound is not zero");
+        let some = |n| NonZeroUsize::new(n).expect("a bound is not zero");
         Self {
             key,
+            peer_id,
             quorum: quorum::Config::default(),
             sync: sync::Config::default(),
             bodies: sync::bodies::Config::default(),
             ranges: sync::ranges::Config::default(),
             pool: pool::Config::default(),
+            // Undecided siblings are branches of their own: there may be many of those, each one header long.
+            tree: tree::Config {
+                max_branches: tree::Config::default().max_headers,
+                ..tree::Config::default()
+            },
+            headers_ahead: count(2_048),
+            near: count(32),
+            loaded_headers: some(8_192),
+            check_timeout: Duration::from_secs(2),
+            deliveries: count(64),
+            delivery_bytes: some(8 << 20),
         }
     }
 }

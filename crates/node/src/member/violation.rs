@@ -12,7 +12,7 @@ pub use diffusion::sync::Consequence;
 /// What a peer did wrong: no correct node of our chain sends this.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Violation {
-    /// A message that cannot be read.
+    /// A header, a block, a certificate or a validator's message that cannot be read.
     #[error("an undecodable message on channel {channel}: {reason}")]
     Undecodable {
         /// On which channel.
@@ -20,6 +20,23 @@ pub enum Violation {
         /// What is wrong with it.
         reason: DecodeError,
     },
+    /// A message around those that cannot be read.
+    #[error("an undecodable message on channel {channel}: {reason}")]
+    Garbled {
+        /// On which channel.
+        channel: Protocol,
+        /// What is wrong with it.
+        reason: sync::DecodeError,
+    },
+    /// A message on a channel that has no use between these two.
+    #[error("a message on channel {channel}, which is not in use")]
+    Channel {
+        /// On which channel.
+        channel: Protocol,
+    },
+    /// A greeting that its validator did not sign for us.
+    #[error("a greeting that is not its validator's, or not for us")]
+    Greeting,
     /// It broke a rule of header sync.
     #[error(transparent)]
     Sync(#[from] sync::Violation),
@@ -39,6 +56,15 @@ pub enum Violation {
         /// What is wrong with it.
         reason: Reason,
     },
+    /// The end of a range of bodies that was not asked for.
+    #[error("the end of a range that it was not asked for")]
+    Unasked,
+    /// More ranges asked for at once than are kept in line.
+    #[error("more than {max} ranges asked for at once")]
+    Ranges {
+        /// The bound.
+        max: usize,
+    },
     /// Finality that its certificate does not show.
     #[error("the certificate of {id:.16} shows nothing: {reason}")]
     Certificate {
@@ -46,6 +72,12 @@ pub enum Violation {
         id: Hash,
         /// What is wrong with it.
         reason: certificate::Invalid,
+    },
+    /// Finality of one block with the certificate of another.
+    #[error("the certificate of {id:.16} is another block's")]
+    OtherCertificate {
+        /// Of which block.
+        id: Hash,
     },
     /// A message of a validator that no honest one sends.
     #[error("a message of a validator: {0}")]
@@ -60,8 +92,18 @@ impl Violation {
     pub fn consequence(&self) -> Consequence {
         match self {
             Self::Sync(violation) => violation.consequence(),
-            Self::Undecodable { .. } | Self::Consensus(_) | Self::Routing(_) => Consequence::Strike,
-            Self::Header { .. } | Self::Body { .. } | Self::Certificate { .. } => Consequence::Close,
+            Self::Undecodable { .. }
+            | Self::Garbled { .. }
+            | Self::Channel { .. }
+            | Self::Greeting
+            | Self::Unasked
+            | Self::Ranges { .. }
+            | Self::Consensus(_)
+            | Self::Routing(_) => Consequence::Strike,
+            Self::Header { .. }
+            | Self::Body { .. }
+            | Self::Certificate { .. }
+            | Self::OtherCertificate { .. } => Consequence::Close,
         }
     }
 }

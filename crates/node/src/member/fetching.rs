@@ -1,0 +1,111 @@
+//! Bodies while this node is far behind: the chain to the last certified block, in ranges, from all who have it.
+//!
+//! Such bodies are known to be irreversible: they go straight to the log, never to the files of forks. Their place in
+//! the tree is until then in memory alone, which nothing rests on: what is lost is asked for again.
+
+use chain::native::read_fields;
+use chain::{Block, Header, Point};
+use diffusion::sync::{Chain as _, bodies, ranges};
+use link::PeerId;
+
+use super::{Member, Violation};
+use crate::Output;
+
+impl Member {
+    /// What the chain to the last certified block lacks, oldest first.
+    pub(super) fn certified_lack(&self) -> Option<Vec<Header>> {
+        let (_, last) = self.finality.last()?;
+        let end = self.tree.header(&last)?.point();
+        let from = self.ranged.and_then(|count| self.forks().at(count)).map(|place| place.point());
+        let root = self.tree.root().tip.point;
+        let path = from.and_then(|from| self.tree.path(&from, &end));
+        let path = path.or_else(|| self.tree.path(&root, &end))?;
+        let lacks = |header: &&&Header| !self.is_held(&header.id);
+        Some(path.iter().filter(lacks).map(|header| (*header).clone()).collect())
+    }
+
+    /// Goes over to ranges when much is lacking, and wants what has been certified since.
+    pub(super) fn want_ranges(&mut self, out: &mut Vec<Output>) {
+        if self.ranged.is_some() && self.ranges.is_empty() {
+            self.ranged = None;
+        }
+        let Some(lack) = self.certified_lack() else { return };
+        if self.ranged.is_none() && lack.len() <= self.config.near.get() as usize {
+            return;
+        }
+        for header in &lack {
+            self.tell_bodies(bodies::Input::Unwant { id: header.id }, out);
+            let fields = read_fields(header).expect("a header that was read can be read again");
+            let bytes = fields.size + header.wire.len() as u64;
+            let (block, prev) = (header.point(), header.prev);
+            self.tell_ranges(ranges::Input::Want { block, prev, bytes }, out);
+            self.ranged = self.ranged.max(Some(header.height.0 + 1));
+        }
+    }
+
+    /// Tells who has what, and asks.
+    pub(super) fn ask_ranges(&mut self, out: &mut Vec<Output>) {
+        let Some(last) = self.ranged else { return };
+        for id in self.peers.keys().copied().collect::<Vec<_>>() {
+            let peer = &self.peers[&id];
+            let Some(received) = peer.sync.status().received.filter(|_| peer.is_joined) else { continue };
+            let forks = self.forks();
+            // Above its last block on our chain nothing is known of it.
+            let shared = forks.common(&received, &forks.head()).unwrap_or(forks.lib());
+            let count = shared.count.min(last);
+            let has = forks.at(count).and_then(|place| place.id()).filter(|_| count > peer.told_has);
+            if let Some(block) = has {
+                self.peers.get_mut(&id).expect("it is here").told_has = count;
+                self.tell_ranges(ranges::Input::Has { peer: id, id: block }, out);
+            }
+        }
+        let ask = self.may_fetch();
+        self.tell_ranges(ranges::Input::Tick { ask }, out);
+    }
+
+    /// A body of a range.
+    pub(super) fn on_range_body(&mut self, id: PeerId, block: Block, out: &mut Vec<Output>) {
+        let (hash, bytes) = (block.header.id, block.raw.len() as u64);
+        let is_wanted = self.ranges.is_wanted(&hash);
+        self.tell_ranges(ranges::Input::Arrived { peer: id, id: hash, bytes }, out);
+        if is_wanted && self.failed.is_none() {
+            self.checks.bodies += 1;
+            self.keep(block, out);
+        }
+        self.is_lacking |= self.ranges.is_empty();
+    }
+
+    /// A peer has sent all that it has of a range.
+    pub(super) fn on_range_end(&mut self, id: PeerId, out: &mut Vec<Output>) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let Some(open) = peer.open_ranges.checked_sub(1) else {
+            return self.blame(id, Violation::Unasked, out);
+        };
+        peer.open_ranges = open;
+        self.tell_ranges(ranges::Input::Done { peer: id }, out);
+    }
+
+    /// The blocks from one point to another that are in memory, oldest first; `None` where the first is not.
+    pub(super) fn in_memory(&self, from: &Point, to: &Point) -> Option<Vec<bytes::Bytes>> {
+        let root = self.tree.root().tip;
+        let first = from.hash()?;
+        let mut found = Vec::new();
+        let mut is_done = false;
+        if let Some(entry) = self.recent.get(&first) {
+            for entry in self.recent.from(entry.position) {
+                found.push(entry.block.clone());
+                is_done |= entry.header.point() == *to;
+                if is_done {
+                    return Some(found);
+                }
+            }
+        } else if !self.tree.contains(&first) {
+            return None;
+        }
+        let path = self.tree.path(&root.point, to).unwrap_or_default();
+        let skip = if found.is_empty() { path.iter().position(|header| header.id == first)? } else { 0 };
+        let blocks = path[skip..].iter().map_while(|header| self.tree.block(&header.id));
+        found.extend(blocks.map(|entry| entry.block.clone()));
+        Some(found)
+    }
+}
