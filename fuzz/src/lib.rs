@@ -11,6 +11,7 @@ mod consensus_targets;
 mod control_targets;
 mod framing_targets;
 mod inbound_targets;
+mod kv_targets;
 mod link_targets;
 mod machine_targets;
 mod made;
@@ -61,6 +62,8 @@ pub const TARGETS: &[Target] = &[
     store_targets::SNAPSHOT,
     config_targets::CONFIG,
     config_targets::GENESIS,
+    kv_targets::KV_TRANSACTION,
+    kv_targets::KV_PROOF,
     routing_targets::ROUTING,
     sync_targets::SYNC,
     machine_targets::CLIENT,

@@ -14,10 +14,10 @@ mod remote;
 mod settings;
 mod shutdown;
 mod table;
-mod transaction;
 
 use std::process::ExitCode;
 
+use anabranch_cli::transaction;
 use clap::Parser;
 
 fn main() -> ExitCode {

@@ -1,0 +1,101 @@
+//! The application as the node sees it.
+
+use anabranch::chain::native::transactions;
+use anabranch::chain::{Block, Hash, Tip};
+use anabranch::logic::{Applied, Failed, Logic, TRANSACTION_HEAD_BYTES, Verdict};
+use bytes::Bytes;
+
+use super::{Kv, Members, Refusal};
+use crate::transaction::Transaction;
+
+impl Logic for Kv {
+    fn check_tx(&self, tx: &[u8]) -> Verdict {
+        match self.judge(&mut self.members(), tx) {
+            Ok(()) => Verdict::Accept,
+            Err(verdict) => verdict,
+        }
+    }
+
+    /// A block is refused for a transaction that could do nothing where it stands.
+    fn check_block(&self, block: &Block) -> Verdict {
+        let Ok(transactions) = transactions(block) else {
+            return Verdict::Reject { reason: "its transactions cannot be read".into() };
+        };
+        let newest = self.newest();
+        if block.header.prev != newest.tip.point.hash() {
+            return Verdict::Ignore;
+        }
+        let mut members = newest.members.clone();
+        for tx in transactions {
+            match self.judge(&mut members, &tx) {
+                Ok(()) => {}
+                Err(Verdict::Reject { reason }) => return Verdict::Reject { reason },
+                // Where it stands, it is not early or late but wrong.
+                Err(_) => {
+                    return Verdict::Reject { reason: "a change of validators that is not the next".into() };
+                }
+            }
+        }
+        Verdict::Accept
+    }
+
+    fn build(&self, _parent: Tip, max_bytes: u64, candidates: &[(Hash, Bytes)]) -> Vec<Hash> {
+        let mut members = self.members();
+        let mut left = max_bytes;
+        let mut ids = Vec::new();
+        for (id, tx) in candidates {
+            let bytes = tx.len() as u64 + TRANSACTION_HEAD_BYTES;
+            if bytes <= left && self.judge(&mut members, tx).is_ok() {
+                left -= bytes;
+                ids.push(*id);
+            }
+        }
+        ids
+    }
+
+    fn applied(&self) -> Result<Applied, Failed> {
+        let newest = self.newest();
+        Ok(applied(newest.tip, newest.root, newest.members.clone()))
+    }
+
+    fn deliver(&self, block: &Block) -> Result<Applied, Failed> {
+        let mut after = self.deliver_all(std::slice::from_ref(block))?;
+        after.pop().ok_or_else(|| Failed::new("one block leads to one state"))
+    }
+
+    fn deliver_all(&self, blocks: &[Block]) -> Result<Vec<Applied>, Failed> {
+        let mut parent = self.newest().tip.point.hash();
+        for block in blocks {
+            if block.header.prev != parent {
+                let height = block.header.height;
+                return Err(Failed::new(format!("block {height} does not follow on the last one taken in")));
+            }
+            parent = Some(block.header.id);
+        }
+        let after = self.take_in(blocks)?;
+        Ok(after.into_iter().map(|(tip, root, members)| applied(tip, root, members)).collect())
+    }
+}
+
+impl Kv {
+    /// Whether a transaction does something when these validators are asked for; if so, they become what it makes of
+    /// them.
+    fn judge(&self, members: &mut Members, tx: &[u8]) -> Result<(), Verdict> {
+        let reject = |reason: String| Verdict::Reject { reason };
+        let transaction = Transaction::decode(tx).map_err(|invalid| reject(invalid.to_string()))?;
+        transaction.check_size().map_err(|invalid| reject(invalid.to_string()))?;
+        let Transaction::Validator(change) = transaction else { return Ok(()) };
+        match members.after(&change, &self.params) {
+            Ok(after) => {
+                *members = after;
+                Ok(())
+            }
+            Err(Refusal::OutOfTurn { .. }) => Err(Verdict::Ignore),
+            Err(refusal) => Err(reject(refusal.to_string())),
+        }
+    }
+}
+
+fn applied(tip: Tip, root: Hash, members: Members) -> Applied {
+    Applied { tip, root: Some(root), validators: Some(members.validators) }
+}
