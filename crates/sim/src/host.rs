@@ -8,16 +8,17 @@ use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::Arc;
 use std::time::Duration;
 
-use chain::{Point, Position, View};
+use chain::View;
 use consensus::depth;
 use node::work::{Fault, Work};
-use node::{Found, Load, Node, Output, Record, Role, Start, Ticket};
+use node::{Load, Node, Output, Record, Role, Ticket};
 use rand::RngExt;
 use store::Store;
 use store::files::memory;
 
 use crate::check::Broken;
 use crate::config::Sabotage;
+use crate::storage;
 use crate::world::{Event, World};
 
 /// What a synced append takes at most.
@@ -69,14 +70,7 @@ impl World {
         self.note(&format!("starts with {} settled, {} above", recovered.settled, recovered.forks.len()));
         let reader = store.reader();
         self.checker.on_restart(&recovered, |at| reader.point_at(at).ok().flatten())?;
-        let start = Start {
-            settled: recovered.settled,
-            irreversible: recovered.irreversible,
-            state: recovered.state,
-            recent: Vec::new(),
-            forks: recovered.forks,
-            ..Start::genesis(&format)
-        };
+        let start = storage::start(recovered);
         let config = node::Config { format, role: self.role() };
         let node = Node::new(config, start, self.rng.random());
         self.host = Some(Host { node, store, unsynced: None, is_syncing: false, wake: None });
@@ -183,12 +177,11 @@ impl World {
             }
             Output::Verify { ticket, work } => self.verify(ticket, &work),
             Output::Persist { ticket, record } => self.persist(ticket, record),
-            Output::Load { ticket, load: Load::Points(positions) } => self.load(ticket, &positions),
+            Output::Load { ticket, load } => self.load(ticket, &load),
             Output::Publish(view) => self.publish(view)?,
             Output::Submitted { .. } => {}
             Output::Notice(notice) => self.note(&notice.to_string()),
-            Output::Load { .. }
-            | Output::Send { .. }
+            Output::Send { .. }
             | Output::Took { .. }
             | Output::Blame { .. }
             | Output::Part { .. }
@@ -219,14 +212,7 @@ impl World {
             self.blocks += 1;
         }
         let Some(host) = &mut self.host else { return };
-        let written = match record {
-            Record::Fork(block) => host.store.put_fork(&block),
-            Record::Settle { blocks, state, .. } => {
-                host.store.settle(&blocks).map(|()| host.store.note_state(&state))
-            }
-            Record::Journal(_) => unreachable!("a follower does not vote"),
-        };
-        if let Err(error) = written {
+        if let Err(error) = storage::append(&mut host.store, &record) {
             self.on_write_failed(ticket, error.to_string());
             return;
         }
@@ -256,14 +242,10 @@ impl World {
         self.happen(Happening::Input(node::Input::PersistFailed { ticket, error }));
     }
 
-    fn load(&mut self, ticket: Ticket, positions: &[Position]) {
+    fn load(&mut self, ticket: Ticket, load: &Load) {
         let Some(host) = &self.host else { return };
-        let reader = host.store.reader();
-        let read: Result<Vec<Option<Point>>, _> = positions.iter().map(|at| reader.point_at(*at)).collect();
-        let input = match read {
-            Ok(points) => {
-                node::Input::Loaded { ticket, found: Found::Points(points.into_iter().flatten().collect()) }
-            }
+        let input = match storage::load(&host.store.reader(), &self.forge.format, load) {
+            Ok(found) => node::Input::Loaded { ticket, found },
             Err(error) => node::Input::LoadFailed { ticket, error: error.to_string() },
         };
         self.schedule.after(READ, Event::ForHost { life: self.life, input: Box::new(input) });

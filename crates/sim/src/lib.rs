@@ -19,6 +19,7 @@ mod pipe;
 mod report;
 mod schedule;
 mod server;
+mod storage;
 mod trace;
 mod wire;
 mod world;

@@ -84,6 +84,16 @@ pub enum Error {
         /// The format's reason.
         reason: String,
     },
+    /// One height's journal has grown beyond all measure.
+    #[error(
+        "{path} holds {max_mib} MiB of one height, and nothing was decided: see what `consensus status` waits for"
+    )]
+    JournalFull {
+        /// The file.
+        path: String,
+        /// Its bound.
+        max_mib: u64,
+    },
     /// An earlier write or sync failed, and since then it is not known what the files hold.
     #[error("an earlier write failed, nothing more is stored: free the disk or repair it, then start again")]
     Failed,
@@ -122,6 +132,9 @@ pub enum Damage {
     /// Index or headers file say something else than the log.
     #[error("it differs from what the log says")]
     Differs,
+    /// What had been acknowledged is gone, and nothing stands in its place.
+    #[error("what was written there is gone")]
+    Lost,
     /// The file goes on after its last record.
     #[error("there are bytes after the last record")]
     Trailing,

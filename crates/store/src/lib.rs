@@ -1,4 +1,4 @@
-//! Durable files: block log, headers file, index, fork tree, snapshots; and the ways in and out of them.
+//! Durable files: block log, headers file, index, fork tree, certificates, consensus journal, snapshots; and the ways in and out of them.
 //!
 //! The files are drawn in `docs/store-format.md`. One [`Store`] writes, any number of [`Reader`]s read what is
 //! durable, over a [`files::Files`]: the disk, or a memory that loses and tears what was not synced.
@@ -10,12 +10,14 @@
 //! not compared.
 
 mod cache;
+pub mod certificates;
 pub mod config;
 pub mod error;
 pub mod files;
 mod forks;
 pub mod immutable;
 pub mod index;
+pub mod journal;
 mod judge;
 mod log;
 pub mod meta;
@@ -28,9 +30,11 @@ pub mod snapshot;
 mod store;
 pub mod verify;
 
+pub use certificates::Certified;
 pub use config::{Config, Scan};
 pub use error::{Damage, Error};
 pub use files::{File, Files};
+pub use journal::Journal;
 pub use judge::Check;
 pub use meta::{Identity, identity};
 pub use reader::{Reader, Run};

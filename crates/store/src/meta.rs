@@ -40,6 +40,9 @@ struct Meta {
     format: String,
     network: String,
     magic: u64,
+    /// A consensus journal was begun here: from then on its files must be there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    journal: bool,
 }
 
 /// Makes the directory if there is none, and locks it.
@@ -60,9 +63,9 @@ pub(crate) fn check<F: Files>(files: &F, wanted: &Identity) -> Result<(), Error>
             format: wanted.format.clone(),
             network: wanted.network.clone(),
             magic: wanted.magic,
+            journal: false,
         };
-        let text = toml::to_string(&meta).expect("four plain fields are always TOML");
-        return files::replace(files, "", META, text.as_bytes()).context("write", || files.show(META));
+        return write(files, &meta);
     };
     if meta.version != VERSION {
         return Err(Error::Version { path: files.show(META), found: meta.version, known: VERSION });
@@ -78,6 +81,24 @@ pub(crate) fn check<F: Files>(files: &F, wanted: &Identity) -> Result<(), Error>
 /// Which chain the directory holds; `None` where no store was made yet. Takes no lock.
 pub fn identity<F: Files>(files: &F) -> Result<Option<Identity>, Error> {
     Ok(load(files)?.map(|meta| Identity { format: meta.format, network: meta.network, magic: meta.magic }))
+}
+
+/// Whether a consensus journal was begun here.
+pub(crate) fn has_journal<F: Files>(files: &F) -> Result<bool, Error> {
+    Ok(load(files)?.is_some_and(|meta| meta.journal))
+}
+
+/// Notes durably that a consensus journal was begun here, or that it is given up.
+pub(crate) fn note_journal<F: Files>(files: &F, journal: bool) -> Result<(), Error> {
+    match load(files)? {
+        Some(meta) if meta.journal != journal => write(files, &Meta { journal, ..meta }),
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn write<F: Files>(files: &F, meta: &Meta) -> Result<(), Error> {
+    let text = toml::to_string(meta).expect("a few plain fields are always TOML");
+    files::replace(files, "", META, text.as_bytes()).context("write", || files.show(META))
 }
 
 fn load<F: Files>(files: &F) -> Result<Option<Meta>, Error> {

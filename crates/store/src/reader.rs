@@ -7,13 +7,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use chain::{Chunk, Point, Position, Tip, view::ChunkEntry};
+use chain::{Block, Chunk, Format, Header, Point, Position, Tip, view::ChunkEntry};
 
 use crate::cache::Cache;
+use crate::certificates::{self, Certificates, Certified};
 use crate::config::Config;
 use crate::error::{Context as _, Damage, Error};
 use crate::files::{Access, File as _, Files, disk};
 use crate::index::{self, Entry, HEADERS, INDEX};
+use crate::recovery::Cut;
 use crate::segment::{self, Kind, RECORD_HEADER_BYTES, Record};
 
 /// Headers in a chunk.
@@ -42,6 +44,7 @@ pub(crate) struct Shared<F: Files> {
     settled: AtomicU64,
     chunks: Cache<Chunk>,
     segments: Cache<F::File>,
+    certificates: Arc<certificates::Shared>,
 }
 
 /// Consecutive blocks, read at once.
@@ -76,17 +79,30 @@ impl Run {
 }
 
 impl<F: Files> Reader<F> {
-    pub(crate) fn open(files: &F, config: &Config, settled: u64) -> Result<Self, Error> {
+    /// Opens the files of the settled chain for reading, and the certificates, which need them.
+    pub(crate) fn open(
+        files: &F,
+        config: &Config,
+        settled: u64,
+        cuts: &mut Vec<Cut>,
+    ) -> Result<(Certificates<F>, Self), Error> {
         let open = |path: &str| files.open(path, Access::Read).context("open", || files.show(path));
+        let (index, headers) = (open(INDEX)?, open(HEADERS)?);
+        let is_settled = |position: Position, id| match position.0 < settled {
+            true => Ok(index::read(files, &index, position, 1)?[0].id == id),
+            false => Ok(false),
+        };
+        let certificates = Certificates::recover(files, settled, is_settled, cuts)?;
         let shared = Shared {
             files: files.clone(),
-            index: open(INDEX)?,
-            headers: open(HEADERS)?,
+            index,
+            headers,
             settled: AtomicU64::new(settled),
             chunks: Cache::new(config.cache_bytes),
             segments: Cache::new(config.open_segments),
+            certificates: certificates.shared(),
         };
-        Ok(Self { shared: Arc::new(shared) })
+        Ok((certificates, Self { shared: Arc::new(shared) }))
     }
 
     pub(crate) fn set_settled(&self, settled: u64) {
@@ -248,6 +264,106 @@ impl<F: Files> Reader<F> {
             }
         }
         Ok(Some(Run { first, bytes, blocks }))
+    }
+
+    /// The certificate of a settled block, if it came with one that is kept.
+    pub fn certificate(&self, position: Position) -> Result<Option<Bytes>, Error> {
+        let Some(certified) = self.shared.certificates.at(&self.shared.files, position)? else {
+            return Ok(None);
+        };
+        let entry = self.entry(position)?.filter(|entry| entry.id == certified.id);
+        Ok(entry.map(|_| certified.certificate))
+    }
+
+    /// The newest certificate.
+    pub fn newest_certificate(&self) -> Option<Certified> {
+        self.shared.certificates.newest()
+    }
+
+    /// The first of these points that is settled: where it stands, and the tip of a chain that ends there.
+    pub fn find(&self, points: &[Point]) -> Result<Option<(Position, Tip)>, Error> {
+        for point in points {
+            if let Some(position) = self.locate(point)? {
+                return Ok(self.entry(position)?.map(|entry| (position, entry.tip())));
+            }
+        }
+        Ok(None)
+    }
+
+    /// At most `max` headers in a row, each with its certificate where that is kept; none if `from` is not settled.
+    pub fn headers(
+        &self,
+        format: &Format,
+        from: Position,
+        max: usize,
+    ) -> Result<Vec<(Header, Option<Bytes>)>, Error> {
+        let mut headers = Vec::new();
+        let mut next = from;
+        while headers.len() < max {
+            let Some(chunk) = self.chunk(next)? else { break };
+            let skipped = usize::try_from(next.0 - chunk.first.0).expect("less than a chunk");
+            let mut start = skipped.checked_sub(1).map_or(0, |before| chunk.entries[before].end as usize);
+            for entry in chunk.entries[skipped..].iter().take(max - headers.len()) {
+                let end = entry.end as usize;
+                let header = format.header(&chunk.bytes.slice(start..end));
+                let damage = |error: chain::DecodeError| Damage::Block { reason: error.to_string() };
+                let header = header.map_err(|error| self.damaged_at(HEADERS, 0, damage(error)))?;
+                headers.push((header, self.certificate(next)?));
+                (start, next) = (end, next.next());
+            }
+        }
+        Ok(headers)
+    }
+
+    /// Blocks in a row from `from` on, up to `to` included: at most `max`, and of at most `max_bytes` together but
+    /// for the first. None if `from` is not settled.
+    pub fn decoded(
+        &self,
+        format: &Format,
+        from: Position,
+        to: Position,
+        max: usize,
+        max_bytes: u64,
+    ) -> Result<Vec<Block>, Error> {
+        let end = self.settled().min(to.0.saturating_add(1)).min(from.0.saturating_add(max as u64));
+        let count = usize::try_from(end.saturating_sub(from.0)).unwrap_or(usize::MAX);
+        if count == 0 {
+            return Ok(Vec::new());
+        }
+        let entries = self.entries(from, count.min(MAX_RUN_BLOCKS))?;
+        let mut bytes = 0;
+        let fits = |(number, entry): &(usize, &Entry)| {
+            bytes += u64::from(entry.len);
+            *number == 0 || bytes <= max_bytes
+        };
+        let count = entries.iter().enumerate().take_while(fits).count();
+        let mut blocks = Vec::with_capacity(count);
+        while blocks.len() < count {
+            let next = Position(from.0 + blocks.len() as u64);
+            let last = Position(from.0 + count as u64 - 1);
+            let Some(run) = self.blocks(next, last, usize::MAX)? else { break };
+            for (raw, entry) in run.blocks().zip(&entries[blocks.len()..]) {
+                let block = format.block(&raw).map_err(|error| {
+                    self.damaged(entry.segment, entry.offset, Damage::Block { reason: error.to_string() })
+                })?;
+                blocks.push(block);
+            }
+        }
+        Ok(blocks)
+    }
+
+    /// The same from one point to another, or to the end where that is not settled.
+    pub fn decoded_between(
+        &self,
+        format: &Format,
+        from: &Point,
+        to: &Point,
+        max: usize,
+        max_bytes: u64,
+    ) -> Result<Vec<Block>, Error> {
+        let Some(first) = self.locate(from)? else { return Ok(Vec::new()) };
+        let last = self.locate(to)?.unwrap_or(Position(u64::MAX));
+        self.decoded(format, first, last, max, max_bytes)
     }
 
     fn entries(&self, first: Position, count: usize) -> Result<Vec<Entry>, Error> {

@@ -9,10 +9,12 @@ use std::fmt;
 use bytes::Bytes;
 use chain::{Block, Format, Hash, Position, State, Tip};
 
+use crate::certificates::Certified;
 use crate::config::{self, Config};
 use crate::error::{Context as _, Damage, Error};
 use crate::files::{Access, File as _, Files};
 use crate::index::{self, ENTRY_BYTES, Entry, HEADERS, INDEX};
+use crate::journal::Journal;
 use crate::log::{End, Log};
 use crate::mirror::Mirror;
 use crate::reader::Reader;
@@ -28,6 +30,10 @@ pub struct Recovered {
     pub irreversible: Tip,
     /// The header state there.
     pub state: State,
+    /// The newest certificate. It is of the last settled block, if that was settled with one.
+    pub certificate: Option<Certified>,
+    /// What the consensus journal holds.
+    pub journal: Journal,
     /// The blocks above it, of all forks, parents first.
     pub forks: Vec<Block>,
     /// What was cut off because it was not whole; most often what was being written when the power failed.

@@ -30,6 +30,8 @@ pub enum Kind {
     Log,
     /// The blocks above the irreversible tip.
     Forks,
+    /// The certificates that are kept.
+    Certificates,
 }
 
 impl Kind {
@@ -38,6 +40,7 @@ impl Kind {
         match self {
             Self::Log => "log",
             Self::Forks => "forks",
+            Self::Certificates => "certificates",
         }
     }
 
@@ -45,6 +48,7 @@ impl Kind {
         match self {
             Self::Log => 1,
             Self::Forks => 2,
+            Self::Certificates => 3,
         }
     }
 
@@ -70,7 +74,7 @@ pub struct Header {
     pub kind: Kind,
     /// The number in the series.
     pub number: u32,
-    /// The position of the first record (log; 0 in forks).
+    /// The position of the first record (log) or of the first block in its span (certificates); 0 in forks.
     pub first: u64,
 }
 

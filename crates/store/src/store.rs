@@ -3,12 +3,15 @@
 //! Put, settle, then sync: blocks are acknowledged, and shown to readers, by a sync alone. It decides
 //! nothing: which blocks are kept and which are irreversible is the caller's to say.
 
-use chain::{Block, Format, Slot, State, Tip};
+use bytes::Bytes;
+use chain::{Block, Format, Position, Slot, State, Tip};
 
+use crate::certificates::{Certificates, Certified, MAX_CERTIFICATE_BYTES};
 use crate::config::{Config, MAX_BLOCK_BYTES};
 use crate::error::{Context as _, Error};
 use crate::files::{Files, disk};
 use crate::forks::{self, Forks};
+use crate::journal;
 use crate::log::Log;
 use crate::meta::{self, Identity};
 use crate::reader::Reader;
@@ -22,6 +25,8 @@ pub struct Store<F: Files = disk::Files> {
     files: F,
     log: Log<F>,
     forks: Forks<F>,
+    certificates: Certificates<F>,
+    journal: journal::Writer<F>,
     reader: Reader<F>,
     snapshot_every_blocks: u64,
     /// The newest state noted that is not in a snapshot.
@@ -49,14 +54,18 @@ impl<F: Files> Store<F> {
         snapshot::create_dir(&files)?;
         let mut cut = Vec::new();
         let log = recovery::recover_log(&files, config, format, &mut cut)?;
-        let reader = Reader::open(&files, config, log.end().next.0)?;
+        let settled = log.end().next.0;
+        let (certificates, reader) = Reader::open(&files, config, settled, &mut cut)?;
         let state = recovery::recover_state(&files, format, &reader)?;
         let (forks, blocks) = Forks::recover(&files, config, format, &mut cut)?;
+        let (journal, found) = journal::Writer::recover(&files)?;
         let irreversible = log.end().tip;
         let recovered = Recovered {
-            settled: log.end().next.0,
+            settled,
             irreversible,
             state,
+            certificate: reader.newest_certificate(),
+            journal: found,
             forks: forks::descendants(irreversible.point.hash(), blocks),
             cut,
         };
@@ -64,6 +73,8 @@ impl<F: Files> Store<F> {
             files,
             log,
             forks,
+            certificates,
+            journal,
             reader,
             snapshot_every_blocks: config.snapshot_every_blocks,
             noted: None,
@@ -121,6 +132,46 @@ impl<F: Files> Store<F> {
         self.noted = Some(state.clone());
     }
 
+    /// Gives what shows that the tip is irreversible, as bytes that are returned as they are, with the state at the
+    /// tip. Durable after the next sync, together with the blocks.
+    ///
+    /// # Panics
+    /// If it is not the state at the tip, or the certificate has no bytes or more than [`MAX_CERTIFICATE_BYTES`].
+    pub fn certify(&mut self, state: &State, certificate: &Bytes) -> Result<(), Error> {
+        let Tip { point, .. } = self.log.end().tip;
+        assert_eq!((self.settled(), point), (state.next.0, state.tip.point), "a certificate is of the tip");
+        assert!(
+            (1..=MAX_CERTIFICATE_BYTES).contains(&certificate.len()),
+            "a format makes no such certificate"
+        );
+        let (Some(id), Some(last)) = (point.hash(), state.next.0.checked_sub(1)) else {
+            panic!("the origin needs no certificate");
+        };
+        let certified = Certified { position: Position(last), id, certificate: certificate.clone() };
+        let waiting = state.native().and_then(|native| native.pending.as_ref()).map(|change| change.height);
+        self.write(|store| store.certificates.put(certified, waiting))
+    }
+
+    /// Begins a new consensus journal with this record. With the next sync it takes the place of the one before, and
+    /// only once all else that was given until then is durable.
+    pub fn begin_journal(&mut self, record: &[u8]) -> Result<(), Error> {
+        self.write(|store| {
+            store.journal.begin(record);
+            Ok(())
+        })
+    }
+
+    /// Appends a record to the consensus journal. Durable after the next sync.
+    ///
+    /// # Panics
+    /// If no journal was begun, or if the one that was found is damaged and no other was begun since.
+    pub fn append_journal(&mut self, record: &[u8]) -> Result<(), Error> {
+        self.write(|store| {
+            store.journal.append(record);
+            Ok(())
+        })
+    }
+
     /// Makes durable, and shows to readers, all that was put and settled. When it returns, it is kept.
     pub fn sync(&mut self) -> Result<(), Error> {
         self.write(Self::write_durably)
@@ -130,16 +181,21 @@ impl<F: Files> Store<F> {
     pub fn checkpoint(&mut self) -> Result<(), Error> {
         self.write(|store| {
             store.write_durably()?;
+            store.journal.close()?;
             store.write_snapshot(0)
         })
     }
 
     fn write_durably(&mut self) -> Result<(), Error> {
+        // A tip never stands without the certificate that it came with, and a journal never knows more than the rest.
+        self.certificates.sync()?;
         self.log.sync()?;
         self.forks.sync()?;
+        self.journal.sync()?;
         let end = self.log.end();
         if end.next.0 != self.reader.settled() {
             self.reader.set_settled(end.next.0);
+            self.certificates.show();
             self.forks.release(end.tip.point.slot().unwrap_or(Slot(0)))?;
         }
         self.write_snapshot(self.snapshot_every_blocks)

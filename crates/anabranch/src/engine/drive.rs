@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use chain::{Cursor, Hash, Point, Position};
-use node::{Found, Input, Load, Node, Output, Ticket, UpstreamId, pool};
+use chain::{Cursor, Hash};
+use node::{Input, Load, Node, Output, Ticket, UpstreamId, pool};
 use ouroboros::upstream;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{Ask, Dial, Event, MAX_EVENTS, Parts, Report, checks, persist};
+use super::{Ask, Dial, Event, MAX_EVENTS, Parts, Report, checks, persist, storage};
 use crate::clock::Clock;
 use crate::connection::{self, Connection, Told};
 
@@ -21,6 +21,7 @@ const MAX_COMMANDS: usize = 1_024;
 /// The task that owns the node.
 pub(crate) struct Engine {
     node: Node,
+    format: chain::Format,
     clock: Clock,
     upstreams: Vec<Upstream>,
     speech: connection::Config,
@@ -66,6 +67,7 @@ impl Engine {
         let upstreams = parts.upstreams.into_iter();
         Ok(Self {
             node: parts.node,
+            format: parts.format,
             clock: parts.clock,
             upstreams: upstreams
                 .map(|address| Upstream { address, dial: Dial::default(), line: None })
@@ -204,7 +206,7 @@ impl Engine {
             }
             Output::Verify { ticket, work } => self.checks.run(ticket, work),
             Output::Persist { ticket, record } => self.store.append(ticket, record),
-            Output::Load { ticket, load: Load::Points(positions) } => self.load(ticket, positions),
+            Output::Load { ticket, load } => self.load(ticket, load),
             // Nobody may be reading, then the newest view waits for the first reader.
             Output::Publish(view) => drop(self.views.send_replace(view)),
             Output::Submitted { ticket, result } => {
@@ -214,8 +216,7 @@ impl Engine {
                 }
             }
             Output::Notice(notice) => tracing::warn!("{notice}"),
-            Output::Load { .. }
-            | Output::Send { .. }
+            Output::Send { .. }
             | Output::Took { .. }
             | Output::Blame { .. }
             | Output::Part { .. }
@@ -250,28 +251,17 @@ impl Engine {
         }
     }
 
-    fn load(&mut self, ticket: Ticket, positions: Vec<Position>) {
-        let (reader, events) = (self.reader.clone(), self.sender.clone());
+    fn load(&mut self, ticket: Ticket, load: Load) {
+        let (reader, format, events) = (self.reader.clone(), self.format.clone(), self.sender.clone());
         self.tasks.spawn(async move {
-            let read = move || loaded(ticket, &positions, |at| reader.point_at(at));
-            let answer = tokio::task::spawn_blocking(read).await.expect("reading does not panic");
+            let read = move || storage::load(&reader, &format, &load);
+            let answer = match tokio::task::spawn_blocking(read).await.expect("reading does not panic") {
+                Ok(found) => Input::Loaded { ticket, found },
+                Err(error) => Input::LoadFailed { ticket, error: error.to_string() },
+            };
             // Fails when the engine is stopping.
             let _ = events.send(Event::Answer(answer)).await;
         });
-    }
-}
-
-/// The points at these positions, without those that the log does not hold. The node is told of the first that
-/// cannot be read: left out, it would have an upstream send again what is here.
-fn loaded<E: std::fmt::Display>(
-    ticket: Ticket,
-    positions: &[Position],
-    point_at: impl Fn(Position) -> Result<Option<Point>, E>,
-) -> Input {
-    let read: Result<Vec<Option<Point>>, E> = positions.iter().map(|at| point_at(*at)).collect();
-    match read {
-        Ok(points) => Input::Loaded { ticket, found: Found::Points(points.into_iter().flatten().collect()) },
-        Err(error) => Input::LoadFailed { ticket, error: error.to_string() },
     }
 }
 
@@ -316,34 +306,5 @@ impl Task {
                 return;
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn point(at: Position) -> Point {
-        Point::Block(chain::Slot(at.0), Hash([at.0 as u8; 32]))
-    }
-
-    #[test]
-    fn a_position_that_the_log_does_not_hold_is_left_out() {
-        let read = |at: Position| Ok::<_, std::io::Error>((at.0 < 3).then(|| point(at)));
-        let answer = loaded(Ticket(1), &[4, 2, 0].map(Position), read);
-        let Input::Loaded { ticket: Ticket(1), found: Found::Points(points) } = answer else {
-            panic!("{answer:?}")
-        };
-        assert_eq!(points, [2, 0].map(|at| point(Position(at))));
-    }
-
-    #[test]
-    fn a_point_that_cannot_be_read_is_told_to_the_node() {
-        let read = |at: Position| match at.0 {
-            2 => Err(std::io::Error::other("bad sector")),
-            _ => Ok(Some(point(at))),
-        };
-        let answer = loaded(Ticket(1), &[4, 2, 0].map(Position), read);
-        assert!(matches!(&answer, Input::LoadFailed { error, .. } if error == "bad sector"), "{answer:?}");
     }
 }

@@ -16,6 +16,7 @@
 mod checks;
 mod drive;
 mod persist;
+mod storage;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -31,6 +32,7 @@ use crate::clock::Clock;
 use crate::connection;
 use crate::runtime::Owned;
 use drive::Engine;
+pub(crate) use storage::start as start_from;
 
 /// Events that may wait for the engine; who sends more waits, which is backpressure down to the socket.
 const MAX_EVENTS: usize = 256;
@@ -45,6 +47,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) struct Parts {
     /// The core.
     pub(crate) node: node::Node,
+    /// The chain's format.
+    pub(crate) format: chain::Format,
     /// The store, held alone.
     pub(crate) store: store::Store,
     /// The reading side of the store.

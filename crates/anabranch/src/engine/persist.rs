@@ -10,7 +10,7 @@ use node::{Input, Record, Ticket};
 use store::{Error, Store};
 use tokio::sync::mpsc::Sender as Events;
 
-use super::Event;
+use super::{Event, storage};
 
 /// Records that share one sync at most: a node that asks for more has them acknowledged in parts.
 const MAX_BATCH: usize = 1_024;
@@ -75,21 +75,9 @@ fn work(mut store: Store, jobs: &Receiver<(Ticket, Record)>, events: &Events<Eve
 /// Appends all and syncs once; gives the last ticket, which covers the others.
 fn append(store: &mut Store, batch: &[(Ticket, Record)]) -> Result<Ticket, (Ticket, Error)> {
     for (ticket, record) in batch {
-        append_one(store, record).map_err(|error| (*ticket, error))?;
+        storage::append(store, record).map_err(|error| (*ticket, error))?;
     }
     let (last, _) = batch.last().expect("a batch has at least the record that began it");
     store.sync().map_err(|error| (batch[0].0, error))?;
     Ok(*last)
-}
-
-fn append_one(store: &mut Store, record: &Record) -> Result<(), Error> {
-    match record {
-        Record::Fork(block) => store.put_fork(block),
-        Record::Settle { blocks, state, .. } => {
-            store.settle(blocks)?;
-            store.note_state(state);
-            Ok(())
-        }
-        Record::Journal(_) => unreachable!("nothing here votes yet"),
-    }
 }

@@ -63,6 +63,15 @@ pub enum Error {
         /// Why its first block cannot be this network's.
         reason: Box<chain::Reason>,
     },
+    /// The consensus journal is another chain's.
+    #[error(
+        "the consensus journal in {} is another chain's: give the data directory of this one, or, if this node's key \
+         never voted on this chain, remove the journal with `anabranch db forget-journal`", data_dir.display()
+    )]
+    OtherJournal {
+        /// The directory.
+        data_dir: PathBuf,
+    },
     /// Clients cannot be served at an address.
     #[error("cannot listen on {address} for clients: {source}")]
     Downstream {
@@ -168,6 +177,7 @@ pub async fn start(
     let about = Arc::new(parts::about(&config, &network, addresses, clock));
     let parts = engine::Parts {
         node: opened.node,
+        format: network.format.clone(),
         store: opened.store,
         reader: opened.reader.clone(),
         clock,

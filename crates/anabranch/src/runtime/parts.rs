@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use chain::native::Key;
 use chain::{Entry, Position, View};
+use consensus::quorum::{Journal, Record};
 use rand::TryRng;
 use rand::rngs::SysRng;
 use store::files::disk;
@@ -19,7 +20,7 @@ use super::{Error, Recovered};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::network_id::NetworkId;
-use crate::{connection, downstream};
+use crate::{connection, downstream, engine};
 
 /// Connections that may wait to be accepted, per listener: what Linux allows without being told otherwise.
 const BACKLOG: i32 = 4_096;
@@ -65,20 +66,20 @@ pub(super) async fn open(
             let network = format.network().to_owned();
             return Err(Error::OtherChain { data_dir, network, reason: Box::new(reason) });
         }
+        let mut cuts: Vec<_> = found.cut.iter().map(ToString::to_string).collect();
+        if let store::Journal::Damaged { path, offset, damage } = &found.journal {
+            cuts.push(format!("the consensus journal is damaged: {path} at byte {offset}: {damage}"));
+        }
         let recovered = Recovered {
             settled: found.settled,
             irreversible: found.irreversible,
             forks: found.forks.len(),
-            cuts: found.cut.iter().map(ToString::to_string).collect(),
+            cuts,
         };
-        let start = node::Start {
-            settled: found.settled,
-            irreversible: found.irreversible,
-            state: found.state,
-            recent: recent(&reader, &format)?,
-            forks: found.forks,
-            ..node::Start::genesis(&format)
-        };
+        let start = node::Start { recent: recent(&reader, &format)?, ..engine::start_from(found) };
+        if is_of_another_chain(&start.journal, &format) {
+            return Err(Error::OtherJournal { data_dir });
+        }
         let node = node::Node::new(config, start, seed);
         Ok(Opened { node, store, reader, recovered })
     };
@@ -89,6 +90,12 @@ pub(super) async fn open(
 fn refused_first(reader: &Reader, format: &chain::Format) -> Result<Option<chain::Reason>, store::Error> {
     let first = reader.block(Position(0))?.and_then(|raw| format.block(&raw).ok());
     Ok(first.and_then(|block| format.next(&format.genesis(), &block.header).err()))
+}
+
+/// Whether a journal was begun on another chain than this.
+fn is_of_another_chain(journal: &Journal, format: &chain::Format) -> bool {
+    let Journal::Read(records) = journal else { return false };
+    matches!(records.first(), Some(Record::Height { chain, .. }) if *chain != format.chain_id())
 }
 
 /// The newest blocks of the log, oldest first.
