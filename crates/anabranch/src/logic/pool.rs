@@ -30,8 +30,9 @@ pub struct Config {
     /// How many blocks are handed to [`Logic::deliver_all`] at once. A guess: enough that a sync for all of them does
     /// not show, few enough that a failure costs little. How many may wait is the node's to bound.
     pub max_delivered: NonZeroUsize,
-    /// How long a question waits at most before it is answered without the application: above the deadlines of the
-    /// node, so that after a pause nobody works through what nobody waits for.
+    /// How long a block to check or to build waits at most before it is answered without the application: above the
+    /// deadlines of the node, so that after a pause nobody works through what nobody waits for. A transaction waits
+    /// as long as it must: who gave it may have been told that it was taken.
     pub patience: Duration,
     /// How long the end waits for an application that is at work. A guess: longer than a sync of a slow disk.
     pub grace: Duration,
@@ -159,7 +160,10 @@ impl Worker {
         let mut failed = None;
         while let Some(next) = self.queues.next_ordered(self.config.max_delivered.get()) {
             match next {
-                Next::Ask(job) => self.ask(job, failed.is_some()),
+                Next::Ask(job) if failed.is_some() || job.is_stale(self.config.patience) => {
+                    self.answer(job.ticket, cannot_tell(&job.question));
+                }
+                Next::Ask(job) => self.ask(job),
                 Next::Deliver(blocks) => self.deliver(blocks, &mut failed),
             }
         }
@@ -168,20 +172,16 @@ impl Worker {
     /// A thread that checks transactions.
     fn check(&self) {
         while let Some(job) = self.queues.next_check() {
-            self.ask(job, false);
+            self.ask(job);
         }
     }
 
     /// Asks what is no delivery.
-    fn ask(&self, job: Job, has_failed: bool) {
-        let answer = if has_failed || job.is_stale(self.config.patience) {
+    fn ask(&self, job: Job) {
+        let answer = guarded(|| asked(&*self.logic, &job.question)).unwrap_or_else(|panic| {
+            tracing::error!(panic, "the application panicked over a question, which counts as no answer");
             cannot_tell(&job.question)
-        } else {
-            guarded(|| asked(&*self.logic, &job.question)).unwrap_or_else(|panic| {
-                tracing::error!(panic, "the application panicked over a question, which counts as no answer");
-                cannot_tell(&job.question)
-            })
-        };
+        });
         self.answer(job.ticket, answer);
     }
 

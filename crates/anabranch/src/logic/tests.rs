@@ -292,11 +292,11 @@ fn a_block_to_check_too_many_is_answered_at_once_and_deliveries_are_always_taken
 }
 
 #[test]
-fn who_waited_too_long_is_not_asked_about_but_delivered() {
+fn a_block_that_waited_too_long_is_not_asked_about_but_delivered() {
     let scene = Scene::new(Config { patience: Duration::ZERO, ..Config::default() });
     let blocks = blocks(&["p", "x"]);
-    scene.ask(0, check(b"p"));
-    assert_eq!(scene.answer(), (0, Answer::Verdict(Verdict::Ignore)));
+    scene.ask(0, check(b"x"));
+    assert_eq!(scene.answer(), (0, Answer::Verdict(Verdict::Accept)), "a transaction waits");
     scene.ask(1, Question::CheckBlock { block: blocks[0].clone() });
     assert_eq!(scene.answer(), (1, Answer::Verdict(Verdict::Ignore)));
     scene.ask(2, build());
