@@ -1,2 +1,5 @@
 mod agreement;
+mod catching_up;
+mod crashes;
+mod faults;
 mod world;

@@ -97,6 +97,7 @@ impl Setup {
 #[derive(Debug)]
 pub(super) struct Disk {
     pub(super) log: Vec<(Block, Option<Bytes>)>,
+    txs: BTreeSet<Hash>,
     pub(super) states: Vec<State>,
     pub(super) forks: Vec<Block>,
     pub(super) journal: Vec<quorum::Record>,
@@ -130,7 +131,8 @@ pub(super) struct Node {
     pub(super) notices: Vec<Notice>,
     pub(super) submitted: Vec<Result<Hash, crate::pool::Refusal>>,
     pub(super) obeyed: Vec<Result<String, String>>,
-    pub(super) clock: Duration,
+    /// How far its clock is behind.
+    pub(super) is_slow_by: Duration,
 }
 
 /// What waits for the disk, and what waits behind it.
@@ -188,6 +190,8 @@ pub(super) struct World {
     /// Whether messages go out before what led to them is durable: what a driver must not do.
     pub(super) speaks_early: bool,
     pub(super) said_twice: Option<(u8, Height)>,
+    /// How long a node is away after a crash.
+    pub(super) away: Duration,
     trace: VecDeque<String>,
 }
 
@@ -227,6 +231,7 @@ impl World {
             said: BTreeMap::new(),
             speaks_early: false,
             said_twice: None,
+            away: ms(300),
             trace: VecDeque::new(),
         }
     }
@@ -279,6 +284,7 @@ impl World {
         it.disk.fails = false;
         it.held.clear();
         it.app.sleeping.clear();
+        it.app.busy = self.now;
         for other in std::mem::take(&mut self.nodes[node].peers) {
             self.links.remove(&(node.min(other), node.max(other)));
             if self.nodes[other].peers.remove(&node) {
@@ -330,13 +336,17 @@ impl World {
             return;
         }
         // Whoever has not noticed yet that the last link is gone notices now.
-        self.queue.retain(|_, it| {
-            !matches!(it, Happening::Left { node, peer, .. } if (*node, *peer) == (a, b) || (*node, *peer) == (b, a))
-        });
+        let is_late = |it: &Happening| matches!(it, Happening::Left { node, peer, .. } if [(a, b), (b, a)].contains(&(*node, *peer)));
+        let late: Vec<_> = self.queue.iter().filter(|(_, it)| is_late(it)).map(|(at, _)| *at).collect();
+        for at in late {
+            let left = self.queue.remove(&at).expect("it was there");
+            self.happen(left);
+        }
         self.links.insert((a, b), link);
         self.lines.retain(|(from, to, _), _| (*from, *to) != (a, b) && (*from, *to) != (b, a));
+        self.nodes[a].peers.insert(b);
+        self.nodes[b].peers.insert(a);
         for (node, other) in [(a, b), (b, a)] {
-            self.nodes[node].peers.insert(other);
             let room = channel::defaults().iter().map(|channel| (channel.number, WINDOW)).collect();
             let event = Event::Joined { rtt: Some(ms(25)), pinned: false, room };
             self.give(node, Input::Peer { id: peer(other), event });
@@ -400,12 +410,9 @@ impl World {
         self.give(node, Input::Command { ticket: Ticket(1), command });
     }
 
-    /// Whether a transaction is in a block that this node has delivered to its application.
+    /// Whether a transaction is in a block of a node's log.
     pub(super) fn has_tx(&self, node: usize, id: &Hash) -> bool {
-        let in_block = |(block, _): &(Block, Option<Bytes>)| {
-            transactions(block).expect("a block").iter().any(|tx| transaction_id(tx) == *id)
-        };
-        self.nodes[node].disk.log.iter().any(in_block)
+        self.nodes[node].disk.txs.contains(id)
     }
 
     pub(super) fn status(&self, node: usize) -> crate::Status {
@@ -465,7 +472,7 @@ impl World {
     }
 
     fn time(&self, node: usize) -> Time {
-        Time { mono: self.now, wall: EPOCH + self.now + self.nodes[node].clock }
+        Time { mono: self.now, wall: EPOCH + self.now - self.nodes[node].is_slow_by }
     }
 
     fn happen(&mut self, what: Happening) {
@@ -528,7 +535,7 @@ impl World {
             let crash = self.crashes.iter().find(|crash| crash.node == node && crash.output == nth).copied();
             if let Some(crash) = crash {
                 self.crash(node, crash.survives);
-                self.start_in(node, ms(300));
+                self.start_in(node, self.away);
                 return;
             }
             self.perform(node, output);
@@ -732,6 +739,7 @@ impl Node {
     fn new(format: &Format) -> Self {
         let disk = Disk {
             log: Vec::new(),
+            txs: BTreeSet::new(),
             states: vec![format.genesis()],
             forks: Vec::new(),
             journal: Vec::new(),
@@ -760,7 +768,7 @@ impl Node {
             notices: Vec::new(),
             submitted: Vec::new(),
             obeyed: Vec::new(),
-            clock: Duration::ZERO,
+            is_slow_by: Duration::ZERO,
         }
     }
 
@@ -800,6 +808,8 @@ impl Disk {
                     let prev = self.log.last().map(|(block, _)| block.header.id);
                     assert_eq!(block.header.prev, prev, "the log has no gaps");
                     native::check_body(&block).expect("what is settled was checked");
+                    self.txs
+                        .extend(transactions(&block).expect("a block").iter().map(|tx| transaction_id(tx)));
                     self.log.push((block, certificate.clone().filter(|_| at == last)));
                 }
                 let settled = self.log.len() as u64;
