@@ -1,8 +1,14 @@
 //! What a node says about itself: the answers of the admin API, for operators and programs.
 
+mod consensus;
+mod orders;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{downstream, engine};
+
+pub use consensus::{Consensus, Evidence};
+pub use orders::{BlockOrder, Done, Mode, ModeOrder, PeerOrder};
 
 /// The whole of `/status`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -312,14 +318,6 @@ impl From<&downstream::Tx> for Offered {
 pub struct Submitted {
     /// The transaction's id.
     pub id: String,
-}
-
-/// What is asked of `POST /peers/add` and its like.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PeerOrder {
-    /// `KEY`, or `KEY@HOST:PORT`.
-    pub peer: crate::peers::Named,
 }
 
 /// The answer to `/readyz`.

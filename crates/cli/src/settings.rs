@@ -10,7 +10,10 @@ use anabranch::network_id::NetworkId;
 use anabranch::peers::key_file;
 use anabranch::store::{self, files::disk};
 
-use crate::args::{self, Args, Command, ConfigCommand, Db, Identity, Key, Peer, Peers, Ping, Place, Tx, Who};
+use crate::args::{
+    self, Args, Block, Command, ConfigCommand, Consensus, Db, Identity, Key, Peer, Peers, Ping, Place, Tx,
+    Who,
+};
 use crate::exit::{Failure, Kind};
 
 /// Reads and merges, and refuses what makes no sense.
@@ -151,8 +154,11 @@ fn place(command: &Command) -> Option<&Place> {
             | Peer::Unpin(Who { place, .. })
             | Peer::Drop(Who { place, .. })
             | Peer::Ban(Who { place, .. })
-            | Peer::Unban(Who { place, .. }),
+            | Peer::Unban(Who { place, .. })
+            | Peer::Mode { who: Who { place, .. }, .. },
         )
+        | Command::Consensus(Consensus::Status(place))
+        | Command::Block(Block::Blacklist { place, .. })
         | Command::Db(Db::Verify { place, .. } | Db::Export { place, .. })
         | Command::Config(ConfigCommand::Show(place) | ConfigCommand::Check(place)) => Some(place),
         Command::Follow(_) | Command::Devnet(_) | Command::Completions { .. } => None,
@@ -173,6 +179,8 @@ fn identity_flag(command: &Command) -> Option<&Identity> {
         | Command::Clients(_)
         | Command::Peers(_)
         | Command::Peer(_)
+        | Command::Consensus(_)
+        | Command::Block(_)
         | Command::Db(_)
         | Command::Config(_)
         | Command::Completions { .. } => None,

@@ -1,12 +1,14 @@
 //! The admin API: HTTP on a Unix socket in the data directory, or on a loopback address.
 //!
-//! `GET /status /clients /departed /upstreams /peers /peers/departed /inbox /config /metrics /livez /readyz`, `POST
-//! /tx` (the body is the transaction), `POST /peers/add` and its like, and `POST /stop`. It answers from what the
-//! engine, the server and the network say; it decides nothing.
+//! `GET /status /clients /departed /upstreams /peers /peers/departed /consensus /inbox /config /metrics /livez
+//! /readyz`, `POST /tx` (the body is the transaction), `POST /peers/add` and its like, `POST /peers/mode`, `POST
+//! /blocks/blacklist` and `POST /stop`. It answers from what the engine, the server and the network say; it decides
+//! nothing.
 //!
 //! **Invariant:** what a browser sends for a foreign page is refused: any request with an `Origin`, and on a
 //! loopback address any whose `Host` is not an address (a name may have been rebound).
 
+mod consensus;
 mod listener;
 mod metrics;
 mod peers;
@@ -67,6 +69,7 @@ fn router(api: Api) -> Router {
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .merge(peers::routes())
+        .merge(consensus::routes())
         .route("/tx", post(tx))
         .route("/stop", post(stop))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))

@@ -1,18 +1,22 @@
 //! The loop: wait for one thing, hand it to the node, perform what comes out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use chain::{Cursor, Hash};
-use node::{Input, Load, Node, Output, Ticket, UpstreamId, pool};
+use node::{Input, Load, Node, Output, Ticket, UpstreamId, member, pool};
 use ouroboros::upstream;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{Ask, Dial, Event, MAX_EVENTS, Parts, Report, checks, persist, storage};
+use super::peers::Peers;
+use super::{Ask, Dial, Event, MAX_EVENTS, Parts, Report, checks, echo, persist, storage};
 use crate::clock::Clock;
 use crate::connection::{self, Connection, Told};
+use crate::logic::{self, Logic};
+use crate::network::{self, Sink};
 
 /// Commands that may wait for a connection. The node's windows keep them to a few; a connection that leaves
 /// so many lying is closed.
@@ -25,12 +29,20 @@ pub(crate) struct Engine {
     clock: Clock,
     upstreams: Vec<Upstream>,
     speech: connection::Config,
-    views: watch::Sender<std::sync::Arc<chain::View>>,
+    views: watch::Sender<Arc<chain::View>>,
     reader: store::Reader,
     store: persist::Handle,
     checks: checks::Pool,
+    logic: Option<logic::Pool>,
+    peers: Peers,
+    /// Nothing once the network has stopped.
+    sink: Option<Sink>,
     submitted: BTreeMap<Ticket, oneshot::Sender<Result<Hash, pool::Refusal>>>,
-    submissions: u64,
+    ordered: BTreeMap<Ticket, oneshot::Sender<Result<String, String>>>,
+    /// Those who asked the node for something so far.
+    asked: u64,
+    /// What the node is to be told once what it says is done.
+    untold: VecDeque<Input>,
     events: mpsc::Receiver<Event>,
     sender: mpsc::Sender<Event>,
     asks: mpsc::Receiver<Ask>,
@@ -56,6 +68,7 @@ struct Line {
 /// What the engine woke up for.
 enum Wake {
     Event(Event),
+    Network(Option<network::Event>),
     Ask(Ask),
     Deadline,
     Stop,
@@ -77,8 +90,13 @@ impl Engine {
             reader: parts.reader,
             store: persist::start(parts.store, sender.clone())?,
             checks: checks::Pool::start(parts.check_threads, &sender)?,
+            logic: parts.logic.map(|(logic, config)| application(logic, config, &sender)).transpose()?,
+            peers: Peers::default(),
+            sink: Some(parts.sink),
             submitted: BTreeMap::new(),
-            submissions: 0,
+            ordered: BTreeMap::new(),
+            asked: 0,
+            untold: VecDeque::new(),
             events,
             sender,
             asks,
@@ -89,9 +107,13 @@ impl Engine {
 
     /// Runs until `stop`; then what was handed to the store is made durable and the rest is let go.
     pub(super) async fn run(mut self, stop: CancellationToken) {
+        let mut was_deadline = false;
         loop {
-            match self.wait(&stop).await {
+            let wake = self.wait(&stop, was_deadline).await;
+            was_deadline = matches!(wake, Wake::Deadline);
+            match wake {
                 Wake::Event(event) => self.on_event(event),
+                Wake::Network(event) => self.on_network(event),
                 Wake::Ask(ask) => self.on_ask(ask),
                 Wake::Deadline => self.step(Input::Tick),
                 Wake::Stop => break,
@@ -103,25 +125,41 @@ impl Engine {
         self.events.close();
         while self.events.try_recv().is_ok() {}
         self.tasks.shutdown().await;
-        let store = self.store;
-        // Joins a thread that is at most one sync away from its end.
-        tokio::task::spawn_blocking(move || drop(store)).await.expect("the store's thread has not panicked");
+        let (store, logic) = (self.store, self.logic);
+        // Waits for an application that is at work, in bounds, and for a thread that is at most one sync away from its
+        // end.
+        tokio::task::spawn_blocking(move || {
+            drop(logic);
+            drop(store);
+        })
+        .await
+        .expect("the store's thread has not panicked");
     }
 
-    async fn wait(&mut self, stop: &CancellationToken) -> Wake {
+    async fn wait(&mut self, stop: &CancellationToken, was_deadline: bool) -> Wake {
         let deadline = self.node.next_deadline().unwrap_or(Duration::MAX);
+        // However much comes in, time passes.
+        if !was_deadline && deadline <= self.clock.now().mono {
+            return Wake::Deadline;
+        }
         tokio::select! {
             biased;
             () = stop.cancelled() => Wake::Stop,
             Some(ask) = self.asks.recv() => Wake::Ask(ask),
             Some(event) = self.events.recv() => Wake::Event(event),
+            event = next_of(&mut self.sink) => Wake::Network(event),
             () = tokio::time::sleep_until(self.clock.instant(deadline)) => Wake::Deadline,
         }
     }
 
     fn on_event(&mut self, event: Event) {
         match event {
-            Event::Answer(input) => self.step(input),
+            Event::Answer(input) => {
+                if let Input::Persisted { ticket } = input {
+                    self.peers.on_durable(ticket);
+                }
+                self.step(input);
+            }
             Event::Upstream { id, dial, events } => {
                 for event in events {
                     // A `Disconnect` that one event causes makes the next ones stale.
@@ -139,6 +177,40 @@ impl Engine {
                     tracing::warn!(upstream = upstream.address, error, "{what}");
                     self.step(Input::ConnectFailed { id, error });
                 }
+            }
+        }
+    }
+
+    /// Something happened on a link. A follower of upstreams has none of its chain to say to peers.
+    fn on_network(&mut self, event: Option<network::Event>) {
+        let Some(event) = event else { return self.sink = None };
+        let is_member = matches!(self.node, Node::Member(_));
+        match event {
+            network::Event::Message(delivery) => {
+                let Some(delivery) = echo::answer(delivery).filter(|_| is_member) else { return };
+                let id = delivery.peer;
+                if let Some(event) = self.peers.on_message(delivery) {
+                    self.step(Input::Peer { id, event });
+                }
+            }
+            _ if !is_member => {}
+            network::Event::Joined(link) => {
+                let (id, event) = (link.peer(), self.peers.on_joined(link));
+                self.step(Input::Peer { id, event });
+            }
+            network::Event::Changed { peer: id, rtt, room } => {
+                if let Some(rtt) = rtt {
+                    self.step(Input::Peer { id, event: member::Event::Rtt(rtt) });
+                }
+                for channel in room {
+                    if let Some(event) = self.peers.on_room(id, channel) {
+                        self.step(Input::Peer { id, event });
+                    }
+                }
+            }
+            network::Event::Left(id) => {
+                let event = self.peers.on_left(id);
+                self.step(Input::Peer { id, event });
             }
         }
     }
@@ -168,12 +240,21 @@ impl Engine {
                 let _ = answer.send(report);
             }
             Ask::Submit(tx, answer) => {
-                self.submissions += 1;
-                let ticket = Ticket(self.submissions);
+                let ticket = self.next_asked();
                 self.submitted.insert(ticket, answer);
                 self.step(Input::Submit { ticket, tx });
             }
+            Ask::Command(command, answer) => {
+                let ticket = self.next_asked();
+                self.ordered.insert(ticket, answer);
+                self.step(Input::Command { ticket, command });
+            }
         }
+    }
+
+    fn next_asked(&mut self) -> Ticket {
+        self.asked += 1;
+        Ticket(self.asked)
     }
 
     fn is_current(&self, id: UpstreamId, dial: u64) -> bool {
@@ -181,13 +262,17 @@ impl Engine {
         upstream.dial.count == dial && upstream.line.is_some()
     }
 
+    /// Tells the node something and does what it says; then, what it is told because of that.
     pub(super) fn step(&mut self, input: Input) {
-        let mut out = std::mem::take(&mut self.out);
-        self.node.handle(self.clock.now(), input, &mut out);
-        for output in out.drain(..) {
-            self.perform(output);
+        self.untold.push_back(input);
+        while let Some(input) = self.untold.pop_front() {
+            let mut out = std::mem::take(&mut self.out);
+            self.node.handle(self.clock.now(), input, &mut out);
+            for output in out.drain(..) {
+                self.perform(output);
+            }
+            self.out = out;
         }
-        self.out = out;
     }
 
     /// Where the newest view ends.
@@ -215,13 +300,21 @@ impl Engine {
                     let _ = answer.send(result);
                 }
             }
+            Output::Obeyed { ticket, result } => {
+                if let Some(answer) = self.ordered.remove(&ticket) {
+                    let _ = answer.send(result);
+                }
+            }
             Output::Notice(notice) => tracing::warn!("{notice}"),
-            Output::Send { .. }
-            | Output::Took { .. }
-            | Output::Blame { .. }
-            | Output::Part { .. }
-            | Output::Ask { .. }
-            | Output::Obeyed { .. } => unreachable!("a follower never says this"),
+            Output::Send { peer, channel, body, after } => self.peers.send(peer, channel, body, after),
+            Output::Took { peer, channel, messages } => self.peers.took(peer, channel, messages),
+            Output::Blame { peer, violation } => self.peers.blame(peer, &violation),
+            Output::Part { peer } => self.peers.part(peer),
+            Output::Ask { ticket, question } => {
+                let logic = self.logic.as_ref().expect("who asks an application has one");
+                let at_once = logic.ask(ticket, question);
+                self.untold.extend(at_once.map(|answer| Input::Answered { ticket, answer }));
+            }
         }
     }
 
@@ -246,8 +339,8 @@ impl Engine {
         let Some(line) = &upstream.line else { return };
         if line.commands.try_send(command).is_err() {
             upstream.line = None;
-            let reason = "its connection left too many commands lying".to_owned();
-            self.step(Input::ConnectFailed { id, error: reason });
+            let error = "its connection left too many commands lying".to_owned();
+            self.untold.push_back(Input::ConnectFailed { id, error });
         }
     }
 
@@ -263,6 +356,27 @@ impl Engine {
             let _ = events.send(Event::Answer(answer)).await;
         });
     }
+}
+
+/// What happens next on the links; never, once the network has stopped.
+async fn next_of(sink: &mut Option<Sink>) -> Option<network::Event> {
+    match sink {
+        Some(sink) => sink.next_event().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The application's threads.
+fn application(
+    logic: Arc<dyn Logic>,
+    config: logic::Config,
+    events: &mpsc::Sender<Event>,
+) -> std::io::Result<logic::Pool> {
+    let events = events.clone();
+    logic::Pool::start(logic, config, move |ticket, answer| {
+        // Fails when the engine is gone; then the pool is about to be dropped.
+        let _ = events.blocking_send(Event::Answer(Input::Answered { ticket, answer }));
+    })
 }
 
 /// The task of one connection.

@@ -3,8 +3,10 @@
 //! ```text
 //!   connections ──┐                        ┌─ Connect, Upstream, Disconnect → a task per connection
 //!   checks ───────┼→ Event → Node::handle ─┼─ Verify  → a small pool of threads
-//!   store ────────┘    (one at a time)     ├─ Persist → the store's thread: one sync per batch
-//!                                          ├─ Load    → the blocking pool
+//!   store ────────┤    (one at a time)     ├─ Persist → the store's thread: one sync per batch
+//!   application ──┤                        ├─ Load    → the blocking pool
+//!   peers' links ─┘                        ├─ Ask     → the application's own threads
+//!                                          ├─ Send, Took, Blame, Part → the links, without waiting
 //!                                          └─ Publish → a watch, for the readers
 //! ```
 //!
@@ -15,6 +17,8 @@
 
 mod checks;
 mod drive;
+mod echo;
+mod peers;
 mod persist;
 mod storage;
 
@@ -24,12 +28,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chain::{Cursor, Hash, View};
-use node::{Input, UpstreamId, pool};
+use node::{Command, Input, UpstreamId, pool};
 use ouroboros::upstream;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::clock::Clock;
 use crate::connection;
+use crate::logic::{self, Logic};
+use crate::network::Sink;
 use crate::runtime::Owned;
 use drive::Engine;
 pub(crate) use storage::start as start_from;
@@ -63,6 +69,10 @@ pub(crate) struct Parts {
     pub(crate) check_threads: NonZeroUsize,
     /// Where views go.
     pub(crate) views: watch::Sender<Arc<View>>,
+    /// What happens on the links with peers.
+    pub(crate) sink: Sink,
+    /// The application, where the node has one, and how it is asked.
+    pub(crate) logic: Option<(Arc<dyn Logic>, logic::Config)>,
 }
 
 /// What reaches the engine from those who perform its effects.
@@ -81,6 +91,7 @@ enum Event {
 enum Ask {
     Status(oneshot::Sender<Report>),
     Submit(Bytes, oneshot::Sender<Result<Hash, pool::Refusal>>),
+    Command(Command, oneshot::Sender<Result<String, String>>),
 }
 
 /// What the engine says about its node.
@@ -116,6 +127,12 @@ impl Handle {
     /// Hands a transaction to the pool and gives its id; `None` where the engine does not answer.
     pub(crate) async fn submit(&self, tx: Bytes) -> Option<Result<Hash, pool::Refusal>> {
         self.ask(|answer| Ask::Submit(tx, answer)).await
+    }
+
+    /// Has the node carry out an operator's order; what it did, or why it did not. `None` where the engine does not
+    /// answer.
+    pub(crate) async fn command(&self, command: Command) -> Option<Result<String, String>> {
+        self.ask(|answer| Ask::Command(command, answer)).await
     }
 
     async fn ask<T>(&self, ask: impl FnOnce(oneshot::Sender<T>) -> Ask) -> Option<T> {

@@ -45,8 +45,13 @@ impl LinkHandle {
         self.line.socket.look()
     }
 
-    pub(super) fn room_that_grew(&self) -> Vec<(Protocol, u64)> {
-        self.line.socket.look_at_grown()
+    /// The same for one channel; nothing where the peer does not have it.
+    pub fn room_of(&self, channel: Protocol) -> Option<u64> {
+        self.line.socket.look_at(channel)
+    }
+
+    pub(super) fn grown(&self) -> Vec<Protocol> {
+        self.line.socket.grown()
     }
 
     /// Sends a message, if there is a place for it now.

@@ -48,8 +48,8 @@ pub enum Event {
         peer: PeerId,
         /// The round trip, smoothed, where it was measured.
         rtt: Option<Duration>,
-        /// How many bytes a channel takes now, for those with more room: see [`LinkHandle::room`].
-        room: Vec<(Protocol, u64)>,
+        /// The channels that take more than before: see [`LinkHandle::room_of`].
+        room: Vec<Protocol>,
     },
     /// A message came.
     Message(Delivery),
@@ -125,7 +125,7 @@ impl Sink {
             Item::Changed(link, Changes { rtt, room }) => Event::Changed {
                 peer: link.peer(),
                 rtt: if rtt { link.rtt() } else { None },
-                room: if room { link.room_that_grew() } else { Vec::new() },
+                room: if room { link.grown() } else { Vec::new() },
             },
             Item::Message(delivery) => Event::Message(delivery),
             Item::Left(peer) => Event::Left(peer),

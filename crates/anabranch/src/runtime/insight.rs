@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chain::{Hash, View};
-use node::pool;
+use node::{Command, pool};
 use tokio::sync::watch;
 
 use super::Peering;
@@ -118,6 +118,20 @@ impl Insight {
     /// Hands a transaction to the pool and gives its id; `None` where the engine does not answer.
     pub async fn submit(&self, tx: Bytes) -> Option<Result<Hash, pool::Refusal>> {
         self.engine.submit(tx).await
+    }
+}
+
+impl Insight {
+    /// Where the validators of the chain stand; `None` where the engine does not answer, and then `None` where this node
+    /// takes no part.
+    pub async fn consensus(&self) -> Option<Option<status::Consensus>> {
+        let report = self.engine.report().await?;
+        Some(report.node.member.as_ref().map(status::Consensus::from))
+    }
+
+    /// Has the node carry out an order; what was done, or why not. `None` where the engine does not answer.
+    pub async fn order(&self, command: Command) -> Option<Result<String, String>> {
+        self.engine.command(command).await
     }
 }
 

@@ -4,7 +4,6 @@
 //! hold. Stopping is graceful: clients are drained, what was handed to the store is made durable, the lock of
 //! the data directory is released.
 
-mod echo;
 mod insight;
 mod owned;
 mod parts;
@@ -134,7 +133,6 @@ pub struct Running {
     stop: CancellationToken,
     server: Option<downstream::Handle>,
     engine: Owned<()>,
-    echo: Owned<()>,
     api: Owned<std::io::Result<()>>,
 }
 
@@ -185,16 +183,17 @@ pub async fn start(
         speech: parts::speech(&config, &network),
         check_threads: parts::check_threads(&config),
         views,
+        sink,
+        logic: None,
     };
     let (engine, handle, found) = engine::start(parts)?;
     let server = parts::serve(listeners, &config, &network, watched.clone(), opened.reader)?;
-    let echo = Owned::spawn(|ended| echo::run(sink, ended));
     let insight = Insight { about, engine: handle, server: server.clone(), peering, views: watched.clone() };
     let stop = CancellationToken::new();
     let api = admin::Api { insight: insight.clone(), config: Arc::new(config), stop: stop.clone() };
     let api = Owned::spawn(|ended| admin::serve(bound, api, ended));
     let recovered = opened.recovered;
-    Ok(Running { insight, admin, recovered, views: watched, found, stop, server, engine, echo, api })
+    Ok(Running { insight, admin, recovered, views: watched, found, stop, server, engine, api })
 }
 
 impl Running {
@@ -256,11 +255,7 @@ impl Running {
             }
         }
         let network = self.insight.peering.network.clone();
-        let leave = async {
-            network.stop().await;
-            // What came in by then is dealt with.
-            self.echo.stop().await.expect("the echo panicked, and has said why");
-        };
+        let leave = async { network.stop().await };
         let drain = async {
             if let Some(server) = self.server {
                 server.drain().await;

@@ -11,7 +11,7 @@ use anabranch::network::PeerAddress;
 use anabranch::peers::Listen;
 use clap::{Parser, Subcommand, ValueEnum};
 
-pub(crate) use peers::{Identity, Key, Peer, Peers, Ping, Who};
+pub(crate) use peers::{Identity, Key, Mode, Peer, Peers, Ping, Who};
 
 const EXIT_CODES: &str = "Exit codes: 0 done · 1 failed · 2 wrong command line · 3 wrong configuration · \
 4 data directory cannot be used · 5 network refused · 6 data damaged · 7 no node running · 8 interrupted · 9 security";
@@ -66,6 +66,12 @@ pub(crate) enum Command {
     /// Add, pin, drop or ban a peer of a running node.
     #[command(subcommand)]
     Peer(Peer),
+    /// Say where the validators of a running node's chain stand, and why they get no further.
+    #[command(subcommand)]
+    Consensus(Consensus),
+    /// Do something about a block that is being decided on.
+    #[command(subcommand)]
+    Block(Block),
     /// Make or show the key that a node proves to its peers who it is with.
     #[command(subcommand)]
     Key(Key),
@@ -221,6 +227,24 @@ pub(crate) enum Tx {
         key: String,
         /// The value.
         value: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Consensus {
+    /// The height and round, who proposes, the votes, what is waited for, and lies that were seen.
+    Status(Place),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Block {
+    /// Give a proposed block up that never gets a verdict: this node judges it wrong and never votes for it.
+    Blacklist {
+        #[command(flatten)]
+        place: Place,
+        /// The block's hash, as `consensus status` names it.
+        #[arg(value_name = "ID")]
+        id: anabranch::chain::Hash,
     },
 }
 

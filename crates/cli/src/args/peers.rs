@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anabranch::network::PeerAddress;
 use anabranch::peers::Named;
-use clap::Subcommand;
+use clap::{Subcommand, ValueEnum};
 
 use super::{Place, duration};
 
@@ -64,6 +64,27 @@ pub(crate) enum Peer {
     Ban(Who),
     /// Let a banned peer in again.
     Unban(Who),
+    /// Set how bodies of blocks go between a peer and the node, for as long as it runs.
+    Mode {
+        #[command(flatten)]
+        who: Who,
+        /// How.
+        #[arg(value_enum)]
+        mode: Mode,
+    },
+}
+
+/// How bodies go between a peer and the node.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Mode {
+    /// It is asked before all others.
+    Active,
+    /// It is asked when nobody else is left.
+    Backup,
+    /// No bodies either way; headers and finality still flow.
+    Off,
+    /// As it comes.
+    Auto,
 }
 
 /// Which peer of which node.

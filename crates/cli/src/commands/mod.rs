@@ -1,7 +1,9 @@
 //! The commands, one file each.
 
+mod block;
 mod clients;
 mod config;
+mod consensus;
 mod db;
 mod devnet;
 mod follow;
@@ -20,7 +22,7 @@ use std::time::Duration;
 
 use clap::CommandFactory;
 
-use crate::args::{Args, Command};
+use crate::args::{Args, Command, Consensus};
 use crate::exit::Failure;
 use crate::output::Output;
 use crate::{logging, settings};
@@ -42,6 +44,8 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
         Command::Status(_) => block_on(status::run(&config, output)),
         Command::Clients(_) => block_on(clients::run(&config, output)),
         Command::Ping(ping) => block_on(ping::run(ping, &config, output)),
+        Command::Consensus(Consensus::Status(_)) => block_on(consensus::run(&config, output)),
+        Command::Block(block) => block_on(block::run(block, &config, output)),
         Command::Peers(peers) => block_on(peers::run(peers, &config, output)),
         Command::Peer(peer) => block_on(peer::run(peer, &config, output)),
         Command::Key(key) => key::run(key, &config, output),

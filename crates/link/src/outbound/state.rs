@@ -76,11 +76,15 @@ impl Outbound {
         queues.iter_mut().map(|queue| (queue.channel, queue.look(config))).collect()
     }
 
-    /// The same for the channels that have grown since, and for no others.
-    pub fn look_at_grown(&mut self) -> Vec<(Protocol, u64)> {
+    /// The channels that have grown since somebody looked at them.
+    pub fn grown(&self) -> impl Iterator<Item = Protocol> {
+        self.queues.iter().filter(|queue| queue.has_grown()).map(|queue| queue.channel)
+    }
+
+    /// The same as [`look`](Self::look) for one channel; nothing where the peer does not have it.
+    pub fn look_at(&mut self, channel: Protocol) -> Option<u64> {
         let Self { queues, config, .. } = self;
-        let grown = queues.iter_mut().filter(|queue| queue.has_grown());
-        grown.map(|queue| (queue.channel, queue.look(config))).collect()
+        queues.iter_mut().find(|queue| queue.channel == channel).map(|queue| queue.look(config))
     }
 
     /// Whether a message of this length would be queued now.

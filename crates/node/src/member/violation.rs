@@ -107,3 +107,18 @@ impl Violation {
         }
     }
 }
+
+impl Violation {
+    /// Its name for operators and machines: it does not change.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Undecodable { .. } => "undecodable",
+            Self::Sync(violation) => violation.name(),
+            Self::Header { .. } => "header",
+            Self::Body { .. } => "body",
+            Self::Certificate { .. } => "certificate",
+            Self::Consensus(_) => "consensus",
+            Self::Routing(violation) => violation.name(),
+        }
+    }
+}

@@ -46,9 +46,14 @@ impl Socket {
         self.half().outbound.look()
     }
 
-    /// The same for those of which more was told.
-    pub(in crate::network) fn look_at_grown(&self) -> Vec<(Protocol, u64)> {
-        self.half().outbound.look_at_grown()
+    /// The channels of which more was told, and that nobody looked at since.
+    pub(in crate::network) fn grown(&self) -> Vec<Protocol> {
+        self.half().outbound.grown().collect()
+    }
+
+    /// The same as [`look`](Self::look) for one channel.
+    pub(in crate::network) fn look_at(&self, channel: Protocol) -> Option<u64> {
+        self.half().outbound.look_at(channel)
     }
 
     /// The round trip, smoothed, once measured.

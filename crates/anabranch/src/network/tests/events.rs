@@ -34,10 +34,6 @@ async fn at_once(node: &mut Node) -> Vec<Event> {
     }
 }
 
-fn room_of(rooms: &[(link::Protocol, u64)], channel: link::Protocol) -> u64 {
-    rooms.iter().find(|(number, _)| *number == channel).expect("an agreed channel").1
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_link_joins_before_its_messages_and_leaves_after_them() {
     let (a, mut b) = (node(1), node(2));
@@ -98,7 +94,7 @@ async fn round_trips_and_room_are_told_once_however_often_they_change() {
     let (mut a, mut b) = (node(1), node(2));
     a.connects_with(&b).await;
     let to_b = joined(&mut a).await;
-    let whole = room_of(&to_b.room(), BODIES);
+    let whole = to_b.room().into_iter().find(|(channel, _)| *channel == BODIES).expect("it has it").1;
     let block = Bytes::from(vec![7; 1 << 20]);
     for _ in 0..30 {
         a.network.send(b.id(), BODIES, block.clone()).await.expect("there is room at last");
@@ -109,22 +105,22 @@ async fn round_trips_and_room_are_told_once_however_often_they_change() {
         // Time passes once everything that can be sent is there.
         tokio::time::timeout(Duration::from_millis(1), std::future::pending::<()>()).await.expect_err("ever");
     }
-    let mut news = Vec::new();
+    let mut news = 0;
     for event in at_once(&mut a).await {
         let Event::Changed { peer, rtt, room } = event else { panic!("{event:?}") };
         assert_eq!(peer, b.id());
-        assert!(rtt.is_some());
-        news.push(room_of(&room, BODIES));
+        assert!(rtt.is_some() && room == [BODIES]);
+        news += 1;
     }
-    assert_eq!(news.len(), 1, "{news:?}");
+    assert_eq!(news, 1);
     let used = 30 * cost(block.len() as u32);
-    assert_eq!(news[0], (40 << 20) - used, "what is left of the window");
+    assert_eq!(to_b.room_of(BODIES), Some((40 << 20) - used), "what is left of the window");
     // What the peer takes comes back as well.
     joined(&mut b).await;
     drop(at_once(&mut b).await);
     tokio::time::timeout(Duration::from_millis(1), std::future::pending::<()>()).await.expect_err("ever");
     let [Event::Changed { room, .. }] = &at_once(&mut a).await[..] else { panic!("there is more room") };
-    assert_eq!(room_of(room, BODIES), whole);
+    assert_eq!((&room[..], to_b.room_of(BODIES)), (&[BODIES][..], Some(whole)));
 }
 
 #[tokio::test(start_paused = true)]
