@@ -4,12 +4,15 @@
 //! program's business; what a network name stands for is [`crate::network_id`]'s.
 
 mod admin;
+mod application;
 mod chain;
+mod consensus;
 mod downstream;
 mod keys;
 mod link;
 mod log;
 mod peers;
+mod sync;
 #[cfg(test)]
 mod tests;
 mod upstream;
@@ -22,11 +25,14 @@ use ::link::PeerId;
 use serde::{Deserialize, Serialize};
 
 pub use admin::{Admin, AdminAddress};
+pub use application::{Application, Pool};
 pub use chain::Chain;
+pub use consensus::Consensus;
 pub use downstream::Downstream;
 pub use link::{Channel, Cipher, Link};
 pub use log::{Log, LogFormat};
 pub use peers::{MAX_PEERS, Peers};
+pub use sync::Sync;
 pub use upstream::{MAX_UPSTREAMS, Upstream};
 
 /// Everything that an operator may set.
@@ -47,6 +53,14 @@ pub struct Config {
     pub link: Link,
     /// Judging what upstreams say.
     pub chain: Chain,
+    /// Voting on blocks with others.
+    pub consensus: Consensus,
+    /// Headers and bodies between peers.
+    pub sync: Sync,
+    /// Transactions that wait for a block.
+    pub pool: Pool,
+    /// What the application is asked.
+    pub application: Application,
     /// The admin API.
     pub admin: Admin,
     /// Logs.
@@ -160,6 +174,12 @@ pub enum Error {
         /// The key of the greater.
         more: &'static str,
     },
+    /// Rounds that get shorter, or longer beyond sense.
+    #[error("`consensus.growth_percent` is {found}: give 101 to 400")]
+    Growth {
+        /// What was given.
+        found: u32,
+    },
     /// A buffer that holds no whole frame.
     #[error("`link.read_bytes` is {found}: give at least 12312, which is the longest frame")]
     ReadBytes {
@@ -240,6 +260,8 @@ impl Config {
         self.peers.validate()?;
         self.link.validate()?;
         self.validate_floors()?;
+        self.consensus.validate()?;
+        self.sync.validate()?;
         self.admin.validate()
     }
 

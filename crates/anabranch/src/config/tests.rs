@@ -139,6 +139,26 @@ fn refuses_limits_that_contradict_each_other() {
 }
 
 #[test]
+fn refuses_times_and_bounds_of_validators_that_contradict_each_other() {
+    let check = |text: &str| toml::from_str::<Config>(text).expect(text).validate();
+    for text in [
+        "[consensus]\npropose_least_ms = 60001",
+        "[consensus]\nvote_most_ms = 499",
+        "[sync]\nbody_timeout_min_ms = 10001",
+        "[sync]\nrange_timeout_max_ms = 1999",
+        "[sync]\nheaders_ahead = 16384",
+    ] {
+        assert!(matches!(check(text), Err(Error::Order { .. })), "{text}");
+    }
+    for found in [100, 401] {
+        let refused = check(&format!("[consensus]\ngrowth_percent = {found}"));
+        assert!(matches!(refused, Err(Error::Growth { found: said }) if said == found));
+    }
+    check("[consensus]\nrest_ms = 0\nkey = 'my.key'").expect("sound");
+    assert!(toml::from_str::<Config>("[pool]\nmax_count = 0").is_err());
+}
+
+#[test]
 fn a_channel_keeps_what_is_not_set_of_it() {
     let text = "[link.channels.echo]\nshare = 7\nmessage_timeout_ms = 5";
     let config: Config = toml::from_str(text).expect("reads");

@@ -292,6 +292,24 @@ impl Network {
         shared.queue.close();
     }
 
+    /// Ends all connections at once, without a word to anybody, and returns when their tasks have ended.
+    pub async fn abort(&self) {
+        let shared = self.shared();
+        shared.pool.stop();
+        shared.stop.cancel();
+        shared.tasks.close();
+        shared.handshakes.close();
+        for line in shared.pool.all_sockets() {
+            line.socket.abort(Reason::Stopping);
+        }
+        let all = async {
+            shared.handshakes.wait().await;
+            shared.tasks.wait().await;
+        };
+        let _ = tokio::time::timeout(LAST_MOMENT, all).await;
+        shared.queue.close();
+    }
+
     fn know(&self, peer: PeerId, address: Option<Address>, pinned: Option<bool>) -> Result<(), PeerError> {
         self.is_other(peer)?;
         self.shared().pool.add(peer, address, pinned)?;

@@ -5,6 +5,7 @@
 //! the data directory is released.
 
 mod insight;
+mod member;
 mod owned;
 mod parts;
 mod peering;
@@ -111,6 +112,20 @@ pub enum Error {
     /// What the node is there for cannot be.
     #[error(transparent)]
     Role(#[from] node::config::Invalid),
+    /// The clock of this machine cannot be right.
+    #[error("the clock of this machine is {} s behind {than}: set it, then start again", behind.as_secs())]
+    Clock {
+        /// By how much.
+        behind: Duration,
+        /// Behind what.
+        than: &'static str,
+    },
+    /// The application does not say where it stands.
+    #[error("the application cannot start: {reason}")]
+    Application {
+        /// Why, in its words.
+        reason: String,
+    },
     /// It ran, and then a write failed.
     #[error("the node had failed: {error}")]
     Failed {
@@ -162,14 +177,14 @@ pub async fn start(
     config.validate()?;
     parts::raise_open_files(&config);
     let clock = Clock::start();
-    let opened = parts::open(&config, &network, data_dir.clone(), role).await?;
+    let opened = parts::open(&config, &network, data_dir.clone(), role, clock.now().wall).await?;
     let listeners = parts::listen(&config)?;
     let addresses = listeners.iter().map(|(address, _)| *address).collect();
     let admin = config.admin.address(&data_dir);
     let bound = admin::bind(&admin).await;
     let bound = bound.map_err(|source| Error::Admin { address: admin, source })?;
     let admin = bound.address()?;
-    let (peering, sink) = peering::start(&config, &network, &data_dir).await?;
+    let (peering, sink) = peering::start(&config, &network, &data_dir, opened.identity).await?;
 
     let (views, watched) = watch::channel(Arc::new(View::empty()));
     let about = Arc::new(parts::about(&config, &network, addresses, clock));
@@ -184,7 +199,7 @@ pub async fn start(
         check_threads: parts::check_threads(&config),
         views,
         sink,
-        logic: None,
+        logic: opened.logic.map(|logic| (logic, member::asking(&config.application))),
     };
     let (engine, handle, found) = engine::start(parts)?;
     let server = parts::serve(listeners, &config, &network, watched.clone(), opened.reader)?;
@@ -240,6 +255,14 @@ impl Running {
     /// Cancelled when the node shall stop: by its holder, or over the admin API.
     pub fn stop_token(&self) -> CancellationToken {
         self.stop.clone()
+    }
+
+    /// Ends the node at once: no peer and no client is told, nothing is drained. What was handed to the store is made
+    /// durable, so that the data directory can be used again when this returns.
+    pub async fn kill(self) {
+        self.engine.stop().await.expect("the engine panicked, and has said why");
+        self.api.stop_within(Duration::ZERO).await;
+        self.insight.peering.network.abort().await;
     }
 
     /// Waits until the node shall stop, then stops it gracefully.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use chain::native::Key;
 use chain::{Entry, Position, View};
 use consensus::quorum::{Journal, Record};
+use link::PeerId;
 use rand::TryRng;
 use rand::rngs::SysRng;
 use store::files::disk;
@@ -16,9 +17,10 @@ use store::{Reader, Store};
 use tokio::sync::watch;
 
 use super::insight::About;
-use super::{Error, Recovered};
+use super::{Error, Recovered, member, peering};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::logic::{self, Logic};
 use crate::network_id::NetworkId;
 use crate::{connection, downstream, engine};
 
@@ -28,14 +30,36 @@ const BACKLOG: i32 = 4_096;
 /// The newest blocks of the log that the first view holds, so that readers near the tip need no look into it.
 const RECENT: u64 = chain::view::MAX_RECENT as u64;
 
+/// By how much the clock may be behind what the chain says of time. A guess: clocks that are set at all differ by less.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
+
 /// What a node is there for.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 #[expect(clippy::large_enum_variant, reason = "there is one in a process")]
 pub enum Role {
     /// It follows the configured upstreams.
     Follow,
     /// It makes the blocks of a native chain with this key.
     Produce(Key),
+    /// It takes part in a native chain that validators agree on.
+    Member {
+        /// The key that it votes with. Without one, or with one that is no validator's, it follows, serves and relays.
+        key: Option<Key>,
+        /// The application; a node that only relays needs none.
+        logic: Option<Arc<dyn Logic>>,
+    },
+}
+
+impl std::fmt::Debug for Role {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Follow => f.write_str("Follow"),
+            Self::Produce(key) => f.debug_tuple("Produce").field(key).finish(),
+            Self::Member { key, logic } => {
+                f.debug_struct("Member").field("key", key).field("has_logic", &logic.is_some()).finish()
+            }
+        }
+    }
 }
 
 /// A data directory in use.
@@ -44,6 +68,9 @@ pub(super) struct Opened {
     pub(super) store: Store,
     pub(super) reader: Reader,
     pub(super) recovered: Recovered,
+    /// Who this node is to its peers.
+    pub(super) identity: link::Identity,
+    pub(super) logic: Option<Arc<dyn Logic>>,
 }
 
 /// Opens the data directory and makes the node that goes on from there.
@@ -52,13 +79,13 @@ pub(super) async fn open(
     network: &NetworkId,
     data_dir: PathBuf,
     role: Role,
+    wall: Duration,
 ) -> Result<Opened, Error> {
-    let format = network.format.clone();
-    let config = node::Config { format: format.clone(), role: node_role(config, network, role) };
-    config.validate()?;
+    let (config, network) = (config.clone(), network.clone());
     let mut seed = [0; 32];
     SysRng.try_fill_bytes(&mut seed).map_err(|error| Error::System(std::io::Error::other(error)))?;
     let opening = move || -> Result<Opened, Error> {
+        let format = network.format.clone();
         let files = disk::Files::new(&data_dir);
         let (store, found) = Store::open(files, &format, &store::Config::default())?;
         let reader = store.reader();
@@ -80,8 +107,16 @@ pub(super) async fn open(
         if is_of_another_chain(&start.journal, &format) {
             return Err(Error::OtherJournal { data_dir });
         }
+        check_clock(&format, &start.irreversible, wall)?;
+        let identity = peering::identity(&config, &data_dir)?;
+        let (role, logic) = node_role(&config, &network, role, identity.peer_id());
+        let config = node::Config { format, role };
+        config.validate()?;
+        let applied = logic.as_ref().map(|logic| logic::applied(&**logic)).transpose();
+        let applied = applied.map_err(|failed| Error::Application { reason: failed.reason })?;
+        let start = node::Start { applied, ..start };
         let node = node::Node::new(config, start, seed);
-        Ok(Opened { node, store, reader, recovered })
+        Ok(Opened { node, store, reader, recovered, identity, logic })
     };
     tokio::task::spawn_blocking(opening).await.expect("opening a data directory does not panic")
 }
@@ -111,21 +146,46 @@ fn recent(reader: &Reader, format: &chain::Format) -> Result<Vec<Arc<Entry>>, st
     Ok(entries)
 }
 
-fn node_role(config: &Config, network: &NetworkId, role: Role) -> node::Role {
+/// Whether the clock stands so far back that it cannot be right. A chain has no blocks before it begins, and ours are of
+/// the past.
+fn check_clock(format: &chain::Format, tip: &chain::Tip, wall: Duration) -> Result<(), Error> {
+    let slot = tip.point.slot();
+    let begins = format.slot_start(slot.unwrap_or_default());
+    let behind = begins.saturating_sub(wall);
+    if behind <= CLOCK_TOLERANCE {
+        return Ok(());
+    }
+    let than = match slot {
+        None => "the beginning of this chain",
+        Some(_) => "its newest block",
+    };
+    Err(Error::Clock { behind, than })
+}
+
+/// What the node is there for, in its own words, and its application.
+fn node_role(
+    config: &Config,
+    network: &NetworkId,
+    role: Role,
+    peer_id: PeerId,
+) -> (node::Role, Option<Arc<dyn Logic>>) {
     match role {
         Role::Produce(key) => {
-            node::Role::Produce(node::produce::Config { key, pool: node::pool::Config::default() })
+            let pool = node::pool::Config::default();
+            (node::Role::Produce(node::produce::Config { key, pool }), None)
         }
         Role::Follow => {
             let upstreams = u32::try_from(config.upstream.addresses.len()).unwrap_or(u32::MAX);
             let agree = u32::try_from(config.upstream.quorum()).ok().and_then(NonZeroU32::new);
             let depth = config.chain.depth.or(NonZeroU64::new(network.format.security()));
-            node::Role::Follow(consensus::depth::Config {
+            let depth = consensus::depth::Config {
                 upstreams,
                 agree: agree.unwrap_or(NonZeroU32::MIN),
                 depth: depth.unwrap_or(NonZeroU64::MIN),
-            })
+            };
+            (node::Role::Follow(depth), None)
         }
+        Role::Member { key, logic } => (node::Role::Member(member::settings(config, key, peer_id)), logic),
     }
 }
 

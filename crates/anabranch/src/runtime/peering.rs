@@ -65,13 +65,13 @@ pub(crate) enum Refusal {
     Network(#[from] network::PeerError),
 }
 
-/// Reads who this node is and whom it was told of, listens for peers, and dials those that it knows.
+/// Reads whom this node was told of, listens for peers, and dials those that it knows.
 pub(super) async fn start(
     config: &Config,
     network: &NetworkId,
     data_dir: &Path,
+    identity: link::Identity,
 ) -> Result<(Peering, Sink), Error> {
-    let identity = identity(config, data_dir)?;
     let path = data_dir.join(book::NAME);
     let opening = move || Book::open(&path);
     let (book, kept) = spawn_blocking(opening).await.expect("opening the book does not panic")?;

@@ -107,7 +107,9 @@ pub(super) fn in_the_way(error: runtime::Error) -> Failure {
         runtime::Error::Book(error) => book(error),
         runtime::Error::Failed { .. } => Failure::new(Kind::Failed, error)
             .hint("free or replace the disk, then start again; nothing acknowledged is lost"),
-        runtime::Error::System(_) => Failure::new(Kind::Failed, error),
+        runtime::Error::Clock { .. } | runtime::Error::Application { .. } | runtime::Error::System(_) => {
+            Failure::new(Kind::Failed, error)
+        }
     }
 }
 

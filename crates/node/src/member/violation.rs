@@ -106,17 +106,21 @@ impl Violation {
             | Self::OtherCertificate { .. } => Consequence::Close,
         }
     }
-}
 
-impl Violation {
     /// Its name for operators and machines: it does not change.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Undecodable { .. } => "undecodable",
+            Self::Garbled { .. } => "garbled",
+            Self::Channel { .. } => "channel",
+            Self::Greeting => "greeting",
             Self::Sync(violation) => violation.name(),
             Self::Header { .. } => "header",
             Self::Body { .. } => "body",
+            Self::Unasked => "unasked_range",
+            Self::Ranges { .. } => "ranges",
             Self::Certificate { .. } => "certificate",
+            Self::OtherCertificate { .. } => "other_certificate",
             Self::Consensus(_) => "consensus",
             Self::Routing(violation) => violation.name(),
         }

@@ -1,0 +1,103 @@
+//! The configuration of a member in the words of the node and of the application's threads.
+
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
+use std::time::Duration;
+
+use chain::native::Key;
+use consensus::quorum::{self, Bounds};
+use link::PeerId;
+use node::{member, pool};
+
+use crate::config::{self, Config};
+use crate::logic;
+
+/// What the node keeps to.
+pub(super) fn settings(config: &Config, key: Option<Key>, peer_id: PeerId) -> member::Config {
+    let (sync, application) = (&config.sync, &config.application);
+    let mut settings = member::Config::new(key, peer_id);
+    settings.quorum = times(&config.consensus);
+    settings.sync.parked_fins = size(sync.parked_finality);
+    settings.bodies.wants = size(sync.wants);
+    settings.bodies.announcers = size(sync.announcers);
+    settings.bodies.parked = size(sync.parked);
+    settings.bodies.early_bytes = size(sync.early_bytes);
+    settings.bodies.timeout_min = ms(sync.body_timeout_min_ms);
+    settings.bodies.timeout_max = ms(sync.body_timeout_max_ms);
+    settings.bodies.least_bytes_per_s = sync.least_bytes_per_s;
+    settings.ranges.window_items = sync.window_blocks;
+    settings.ranges.window_bytes = sync.window_bytes;
+    settings.ranges.timeout_min = ms(sync.range_timeout_min_ms);
+    settings.ranges.timeout_max = ms(sync.range_timeout_max_ms);
+    settings.pool = waiting(&config.pool);
+    settings.tree.max_headers = size(sync.max_headers);
+    // Undecided siblings are branches of their own.
+    settings.tree.max_branches = size(sync.max_headers);
+    settings.tree.max_bytes = bytes(sync.max_bytes);
+    settings.headers_ahead = sync.headers_ahead;
+    settings.near = sync.near;
+    settings.loaded_headers = size(sync.loaded_headers);
+    settings.check_timeout = ms(application.check_timeout_ms);
+    settings.deliveries = application.deliveries;
+    settings.delivery_bytes = bytes(application.delivery_bytes);
+    settings
+}
+
+/// How the application is asked.
+pub(super) fn asking(config: &config::Application) -> logic::Config {
+    logic::Config {
+        check_threads: size(config.check_threads),
+        max_checks: size(config.max_checks).get(),
+        max_check_bytes: bytes(config.max_check_bytes).get(),
+        max_delivered: size(config.max_delivered),
+        patience: ms(config.patience_ms),
+        grace: ms(config.grace_ms),
+        ..logic::Config::default()
+    }
+}
+
+fn times(config: &config::Consensus) -> quorum::Config {
+    quorum::Config {
+        propose: Bounds { least: ms(config.propose_least_ms), most: ms(config.propose_most_ms) },
+        vote: Bounds { least: ms(config.vote_least_ms), most: ms(config.vote_most_ms) },
+        growth_percent: config.growth_percent.get(),
+        repeat: ms(config.repeat_ms),
+        rest: Duration::from_millis(config.rest_ms),
+    }
+}
+
+fn waiting(config: &config::Pool) -> pool::Config {
+    pool::Config {
+        max_count: size(config.max_count).get(),
+        max_bytes: bytes(config.max_bytes).get(),
+        max_tx_bytes: size(config.max_tx_bytes).get(),
+    }
+}
+
+fn ms(ms: NonZeroU64) -> Duration {
+    Duration::from_millis(ms.get())
+}
+
+fn size(number: NonZeroU32) -> NonZeroUsize {
+    NonZeroUsize::try_from(number).unwrap_or(NonZeroUsize::MAX)
+}
+
+fn bytes(number: NonZeroU64) -> NonZeroUsize {
+    NonZeroUsize::try_from(number).unwrap_or(NonZeroUsize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A default is written down where operators see it and where embedders do: it must be the same, but for the pause
+    /// of a chain with nothing to say, which a test has no use for.
+    #[test]
+    fn a_default_configuration_gives_the_defaults_of_node_and_application() {
+        let (config, us) = (Config::default(), PeerId([1; 32]));
+        let ours = settings(&config, None, us);
+        let mut theirs = member::Config::new(None, us);
+        theirs.quorum.rest = ours.quorum.rest;
+        assert_eq!(format!("{ours:#?}"), format!("{theirs:#?}"));
+        assert_eq!(asking(&config.application), logic::Config::default());
+    }
+}

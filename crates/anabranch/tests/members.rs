@@ -1,0 +1,198 @@
+//! Members of one chain in this process: real sockets, real stores, a tiny application; one of them goes and comes back.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU64;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anabranch::chain::native::{Key, Params, Validator, transactions};
+use anabranch::chain::{Block, Hash, Height, Tip};
+use anabranch::config::Config;
+use anabranch::logic::{Applied, Failed, Logic, Verdict};
+use anabranch::network::PeerAddress;
+use anabranch::network_id::NetworkId;
+use anabranch::runtime::{self, Role, Running};
+use tempfile::TempDir;
+use tokio::sync::watch;
+
+/// Far above what anything here takes; only a fault waits for it.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+const NODES: u8 = 4;
+
+/// What a chain says, block by block. It forgets all of it when its node goes.
+#[derive(Debug)]
+struct Tally {
+    blocks: watch::Sender<BTreeMap<Height, (Hash, Vec<Vec<u8>>)>>,
+    applied: Mutex<Applied>,
+}
+
+impl Tally {
+    fn new() -> Arc<Self> {
+        let applied = Applied { tip: Tip::default(), root: None, validators: None };
+        Arc::new(Self { blocks: watch::Sender::new(BTreeMap::new()), applied: Mutex::new(applied) })
+    }
+}
+
+impl Logic for Tally {
+    fn check_tx(&self, tx: &[u8]) -> Verdict {
+        match tx.first() {
+            Some(b'!') => Verdict::Reject { reason: "it shouts".into() },
+            _ => Verdict::Accept,
+        }
+    }
+
+    fn applied(&self) -> Result<Applied, Failed> {
+        Ok(self.applied.lock().expect("whole").clone())
+    }
+
+    fn deliver(&self, block: &Block) -> Result<Applied, Failed> {
+        let said = transactions(block)?.iter().map(|tx| tx.to_vec()).collect();
+        let header = &block.header;
+        self.blocks.send_modify(|blocks| {
+            let before = blocks.insert(header.height, (header.id, said));
+            assert!(before.is_none(), "each block is delivered once");
+        });
+        let mut applied = self.applied.lock().expect("whole");
+        applied.tip = header.tip();
+        Ok(applied.clone())
+    }
+}
+
+/// One of the nodes, where it keeps its things, and what its application heard.
+struct Node {
+    running: Running,
+    tally: Arc<Tally>,
+}
+
+struct Members {
+    network: NetworkId,
+    dirs: Vec<TempDir>,
+    nodes: Vec<Option<Node>>,
+}
+
+fn key(number: u8) -> Key {
+    Key::from_seed(&[number + 1; 32])
+}
+
+fn genesis() -> NetworkId {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+    let mut params = Params::solo("members", 77, now.as_millis() as u64, key(0).public());
+    params.slot_length_ms = 20.try_into().expect("not zero");
+    let validator = |number| Validator { key: key(number).public(), weight: NonZeroU64::MIN };
+    params.validators = (0..NODES).map(validator).collect();
+    params.validate().expect("sound");
+    NetworkId::native(params)
+}
+
+impl Members {
+    async fn new() -> Self {
+        let dirs = (0..NODES).map(|_| tempfile::tempdir().expect("a directory")).collect();
+        let mut members = Self { network: genesis(), dirs, nodes: Vec::new() };
+        for number in 0..NODES {
+            members.nodes.push(None);
+            members.start(number).await;
+        }
+        members
+    }
+
+    /// Starts a node; it dials all that are there.
+    async fn start(&mut self, number: u8) {
+        let mut config = Config::default();
+        config.peers.listen = vec!["127.0.0.1:0".parse().expect("a place")];
+        config.peers.dial = self.here().map(|node| address(&node.running)).collect();
+        config.consensus.rest_ms = 200;
+        let tally = Tally::new();
+        let logic: Arc<dyn Logic> = tally.clone();
+        let role = Role::Member { key: Some(key(number)), logic: Some(logic) };
+        let dir = self.dir(number).to_owned();
+        let running = runtime::start(config, self.network.clone(), dir, role).await.expect("it starts");
+        self.nodes[usize::from(number)] = Some(Node { running, tally });
+    }
+
+    fn dir(&self, number: u8) -> &Path {
+        self.dirs[usize::from(number)].path()
+    }
+
+    fn here(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.iter().flatten()
+    }
+
+    fn node(&self, number: u8) -> &Node {
+        self.nodes[usize::from(number)].as_ref().expect("it runs")
+    }
+
+    async fn submit(&self, number: u8, tx: &str) -> Hash {
+        let insight = self.node(number).running.insight();
+        let taken = insight.submit(tx.to_owned().into()).await.expect("it answers");
+        taken.expect("there is room")
+    }
+
+    /// Waits until every node that is here was delivered this, in the same block; which.
+    async fn all_have(&self, tx: &str) -> Height {
+        let mut places = Vec::new();
+        for node in self.here() {
+            let mut blocks = node.tally.blocks.subscribe();
+            let holds = |(_, said): &(Hash, Vec<Vec<u8>>)| said.iter().any(|one| one == tx.as_bytes());
+            let seen = tokio::time::timeout(PATIENCE, blocks.wait_for(|blocks| blocks.values().any(holds)));
+            let Ok(seen) = seen.await else {
+                let status = node.running.insight().status().await;
+                panic!("{tx} never came: {status:#?} {:#?}", node.running.insight().consensus().await);
+            };
+            let seen = seen.expect("it runs");
+            let (height, (id, _)) = seen.iter().find(|(_, block)| holds(block)).expect("it is there");
+            places.push((*height, *id));
+        }
+        assert!(places.windows(2).all(|pair| pair[0] == pair[1]), "{places:?}");
+        places[0].0
+    }
+
+    /// Every two nodes that are here were delivered the same blocks, as far as both were.
+    fn agree(&self) {
+        let blocks: Vec<_> = self.here().map(|node| node.tally.blocks.borrow().clone()).collect();
+        for other in &blocks[1..] {
+            for (height, block) in other {
+                assert_eq!(blocks[0].get(height).unwrap_or(block), block, "at height {height}");
+            }
+        }
+    }
+
+    async fn stop(self) {
+        for node in self.nodes.into_iter().flatten() {
+            node.running.stop_token().cancel();
+            node.running.stopped().await.expect("it has not failed");
+        }
+    }
+}
+
+fn address(running: &Running) -> PeerAddress {
+    PeerAddress { key: running.peer_id(), address: running.listens()[0].clone() }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn members_agree_though_one_of_them_is_killed_and_comes_back() {
+    let mut members = Members::new().await;
+    for number in 0..NODES {
+        members.submit(number, &format!("from {number}")).await;
+    }
+    for number in 0..NODES {
+        members.all_have(&format!("from {number}")).await;
+    }
+    let refused = members.node(0).running.insight().submit("!".into()).await.expect("it answers");
+    refused.expect_err("the application says no");
+
+    let gone = members.nodes[2].take().expect("it runs");
+    gone.running.kill().await;
+    members.submit(0, "without 2").await;
+    let height = members.all_have("without 2").await;
+
+    members.start(2).await;
+    members.submit(2, "2 is back").await;
+    let later = members.all_have("2 is back").await;
+    assert!(later > height);
+    let blocks = members.node(2).tally.blocks.borrow().len() as u64;
+    assert!(blocks > later.0, "it was delivered all of them again: its application had forgotten");
+    members.agree();
+    members.stop().await;
+}
