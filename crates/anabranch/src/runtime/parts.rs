@@ -35,7 +35,6 @@ const CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
 
 /// What a node is there for.
 #[derive(Clone)]
-#[expect(clippy::large_enum_variant, reason = "there is one in a process")]
 pub enum Role {
     /// It follows the configured upstreams.
     Follow,

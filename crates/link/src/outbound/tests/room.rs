@@ -141,7 +141,7 @@ impl Sender {
     fn on_room(&mut self) {
         self.told += 1;
         self.flush();
-        let [(SYNC, room)] = X[..] else { panic!("one channel grows") };
+        let [(SYNC, room)] = look_at_grown(&mut self.outbound)[..] else { panic!("one channel grows") };
         let kept: u64 = self.kept.iter().map(|length| cost(*length as u32)).sum();
         assert!(room - kept >= self.has, "{} bytes were promised, there are {room} for {kept}", self.has);
         self.has = room - kept;
