@@ -49,7 +49,7 @@ impl Pair {
         let address = network::Address::Pipe(pipe);
         network.add(PeerAddress { key: other.peer_id(), address }).expect("it can be added");
         let us = network.peer_id();
-        let mut pair = Self { peers: Peers::default(), sink, other, from_us, us, network: network };
+        let mut pair = Self { peers: Peers::default(), sink, other, from_us, us, network };
         let network::Event::Joined(link) = pair.event().await else { panic!("it opens first") };
         let Event::Joined { room, .. } = pair.peers.on_joined(link) else { panic!("it joins") };
         assert!(room.iter().any(|(channel, bytes)| *channel == CONSENSUS && *bytes > 0));
