@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use chain::Hash;
+use diffusion::relay;
 use link::Time;
 
 use crate::config::Role;
@@ -44,6 +46,14 @@ impl Node {
         match self {
             Self::Follower(follower) => follower.next_deadline(),
             Self::Member(member) => member.next_deadline(),
+        }
+    }
+
+    /// How far a transaction came, as long as it is remembered; a follower remembers none.
+    pub fn transaction(&self, id: &Hash) -> Option<relay::Progress> {
+        match self {
+            Self::Follower(_) => None,
+            Self::Member(member) => member.transaction(id),
         }
     }
 

@@ -91,10 +91,7 @@ impl Pool {
     }
 
     /// Whether there is a place for a transaction.
-    ///
-    /// # Errors
-    /// When there is none.
-    pub fn admits(&self, id: &Hash, tx: &Bytes) -> Result<(), Refusal> {
+    fn admits(&self, id: &Hash, tx: &Bytes) -> Result<(), Refusal> {
         let Config { max_count, max_bytes, max_tx_bytes } = self.config;
         if tx.is_empty() {
             return Err(Refusal::Empty);
@@ -102,28 +99,13 @@ impl Pool {
         if tx.len() > max_tx_bytes {
             return Err(Refusal::TooLarge { bytes: tx.len(), max_bytes: max_tx_bytes });
         }
-        if self.contains(id) {
+        if self.places.contains_key(id) {
             return Err(Refusal::Duplicate);
         }
         if self.waiting.len() >= max_count || self.bytes + tx.len() > max_bytes {
             return Err(Refusal::Full);
         }
         Ok(())
-    }
-
-    /// Whether a transaction waits.
-    pub fn contains(&self, id: &Hash) -> bool {
-        self.places.contains_key(id)
-    }
-
-    /// A transaction that waits.
-    pub fn get(&self, id: &Hash) -> Option<&Bytes> {
-        self.waiting.get(self.places.get(id)?).map(|(_, tx)| tx)
-    }
-
-    /// What waits, oldest first.
-    pub fn iter(&self) -> impl Iterator<Item = &(Hash, Bytes)> {
-        self.waiting.values()
     }
 
     /// The next transaction in line.
@@ -137,8 +119,7 @@ impl Pool {
         self.remove(&id)
     }
 
-    /// Takes a transaction out of the line.
-    pub fn remove(&mut self, id: &Hash) -> Option<Bytes> {
+    fn remove(&mut self, id: &Hash) -> Option<Bytes> {
         let (_, tx) = self.waiting.remove(&self.places.remove(id)?)?;
         self.bytes -= tx.len();
         Some(tx)

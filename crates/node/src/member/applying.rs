@@ -94,9 +94,14 @@ impl Applying {
         }
     }
 
-    /// Whether it has answered all that it was given.
+    /// Whether it gets what is irreversible.
     pub(super) fn is_awake(&self) -> bool {
         self.stopped.is_none()
+    }
+
+    /// Whether it is near enough to what is irreversible to judge anything.
+    pub(super) fn is_near(&self, config: &super::Config) -> bool {
+        self.stopped.is_none() && self.outstanding.len() <= config.deliveries.get() as usize / 2
     }
 
     /// Blocks on the way to it.
@@ -222,8 +227,8 @@ impl Member {
     pub(super) fn on_answered(&mut self, ticket: Ticket, answer: Answer, out: &mut Vec<Output>) {
         match (self.asks.remove(&ticket), answer) {
             (None, _) => {}
-            (Some(Ask::Tx(id)), Answer::Verdict(verdict)) => self.on_tx_judged(id, verdict, out),
-            (Some(Ask::Tx(id)), Answer::Failed { .. }) => self.on_tx_judged(id, Verdict::Ignore, out),
+            (Some(Ask::Tx(name)), Answer::Verdict(verdict)) => self.on_tx_judged(name, verdict, out),
+            (Some(Ask::Tx(name)), Answer::Failed { .. }) => self.on_tx_judged(name, Verdict::Ignore, out),
             (Some(Ask::Block(id)), Answer::Verdict(verdict)) => self.on_verdict(id, &verdict, out),
             (Some(Ask::Block(id)), Answer::Failed { .. }) => self.on_verdict(id, &Verdict::Ignore, out),
             (Some(Ask::Build), Answer::Built(order)) => self.on_built(ticket, order),

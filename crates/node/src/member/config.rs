@@ -1,12 +1,11 @@
 //! What a member is told at its start and keeps to.
 
 use std::num::{NonZeroU32, NonZeroUsize};
-use std::time::Duration;
 
 use chain::native::Key;
 use chain::tree;
 use consensus::quorum;
-use diffusion::sync;
+use diffusion::{relay, sync};
 use link::PeerId;
 
 use crate::pool;
@@ -26,6 +25,8 @@ pub struct Config {
     pub bodies: sync::bodies::Config,
     /// Bodies while it is far behind.
     pub ranges: sync::ranges::Config,
+    /// How transactions travel; of what kinds there are, and how many wait, the pool's bounds say.
+    pub relay: relay::Config,
     /// What may wait to be put into a block.
     pub pool: pool::Config,
     /// What is kept above the irreversible tip.
@@ -37,8 +38,6 @@ pub struct Config {
     pub near: NonZeroU32,
     /// How many headers of the log are at hand for peers that are behind.
     pub loaded_headers: NonZeroUsize,
-    /// How long the application may take for a check of a transaction before its sender is answered without it.
-    pub check_timeout: Duration,
     /// How many delivered blocks the application may have outstanding.
     pub deliveries: NonZeroU32,
     /// How many bytes of them, but for the first.
@@ -57,6 +56,7 @@ impl Config {
             sync: sync::Config::default(),
             bodies: sync::bodies::Config::default(),
             ranges: sync::ranges::Config::default(),
+            relay: relay::Config::default(),
             pool: pool::Config::default(),
             // Undecided siblings are branches of their own: there may be many of those, each one header long.
             tree: tree::Config {
@@ -66,7 +66,6 @@ impl Config {
             headers_ahead: count(2_048),
             near: count(32),
             loaded_headers: some(8_192),
-            check_timeout: Duration::from_secs(2),
             deliveries: count(64),
             delivery_bytes: some(8 << 20),
         }

@@ -7,7 +7,7 @@
 //!
 //! **Invariant**: what is certified stands in the tree, on one chain.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -36,6 +36,8 @@ pub(super) struct Certified {
 #[derive(Debug, Default)]
 pub(super) struct Finality {
     pub(super) certified: BTreeMap<Height, Certified>,
+    /// The blocks whose certificates are being verified.
+    pub(super) proving: BTreeSet<Hash>,
 }
 
 impl Finality {
@@ -88,9 +90,7 @@ impl Member {
             && let Some(fin) = peer.fins.front()
         {
             let block = fin.tip.point.hash().expect("it was looked at when it came");
-            let under_way =
-                self.works.values().any(|job| matches!(job, Job::Fin(_, other) if *other == block));
-            if under_way {
+            if self.finality.proving.contains(&block) {
                 return; // One proof is enough; where it fails, this one is next.
             }
             let trusted = self.trusted_at(fin.tip.height);
@@ -103,6 +103,7 @@ impl Member {
             let proof = Proof { chain: self.chain, faults: self.params.faults, validators, certificate };
             let ticket = self.next_ticket();
             self.works.insert(ticket, Job::Fin(id, block));
+            self.finality.proving.insert(block);
             self.peers.get_mut(&id).expect("it is here").is_proving = true;
             out.push(Output::Verify { ticket, work: Work::Certificate(Box::new(proof)) });
         }
@@ -115,6 +116,7 @@ impl Member {
         result: Result<Counts, Fault>,
         out: &mut Vec<Output>,
     ) {
+        self.finality.proving.remove(&block);
         let Some(peer) = self.peers.get_mut(&id) else { return };
         peer.is_proving = false;
         let fin = peer.fins.pop_front().expect("what is proven is the first in line");

@@ -21,11 +21,15 @@ use super::{Member, Violation};
 use crate::work::{Fault, Work};
 use crate::{CLOCK_SKEW, Load, Notice, Output, Ticket};
 
+/// How many messages of a peer's inbox are looked at for headers to check. A guess: enough to keep a pool of cores busy
+/// while its answers travel.
+const CHECKED_AHEAD: usize = 256;
+
 impl Member {
     pub(super) fn on_sync_message(&mut self, id: PeerId, body: &Bytes, out: &mut Vec<Output>) {
         let arrived = match Message::decode(body) {
             Ok(Message::Header(wire)) => match self.format.header(&wire) {
-                Ok(header) => Arrived::Header { check: self.check(&header, out), header },
+                Ok(header) => Arrived::Header { check: Check::Later, header },
                 Err(reason) => {
                     let channel = channel::SYNC;
                     self.blame(id, Violation::Undecodable { channel, reason }, out);
@@ -38,8 +42,24 @@ impl Member {
                 return self.took(id, channel::SYNC, out);
             }
         };
-        self.peers.get_mut(&id).expect("it is here").inbox.push_back(arrived);
+        let inbox = &mut self.peers.get_mut(&id).expect("it is here").inbox;
+        inbox.push_back(arrived);
+        let last = inbox.len() - 1;
+        if last < CHECKED_AHEAD {
+            self.check_arrived(id, last, out);
+        }
         self.read_inbox(id, out);
+    }
+
+    /// Begins the checks of what has this place in an inbox.
+    fn check_arrived(&mut self, id: PeerId, place: usize, out: &mut Vec<Output>) {
+        let arrived = self.peers.get(&id).and_then(|peer| peer.inbox.get(place));
+        let Some(Arrived::Header { header, check: Check::Later }) = arrived else { return };
+        let begun = self.check(&header.clone(), out);
+        let arrived = self.peers.get_mut(&id).and_then(|peer| peer.inbox.get_mut(place));
+        if let Some(Arrived::Header { check, .. }) = arrived {
+            *check = begun;
+        }
     }
 
     /// Has a header checked, unless it was already: a header of the tree has passed.
@@ -88,9 +108,11 @@ impl Member {
             Err(fault) => unreachable!("a header's checks say: {fault}"),
         };
         for peer in self.peers.values_mut() {
-            for arrived in &mut peer.inbox {
+            for arrived in peer.inbox.iter_mut().take(CHECKED_AHEAD) {
                 match arrived {
-                    Arrived::Header { header, check } if header.id == id => *check = verdict.clone(),
+                    Arrived::Header { header, check } if header.id == id && *check != Check::Later => {
+                        *check = verdict.clone();
+                    }
                     Arrived::Header { .. } | Arrived::Message(_) => {}
                 }
             }
@@ -123,7 +145,9 @@ impl Member {
             }
             let Some(peer) = self.peers.get_mut(&id) else { return };
             let first = peer.inbox.pop_front().expect("it was there");
-            if !peer.is_condemned {
+            let is_condemned = peer.is_condemned;
+            if !is_condemned {
+                self.check_arrived(id, CHECKED_AHEAD - 1, out);
                 match first {
                     Arrived::Message(message) => self.read(id, message, out),
                     Arrived::Header { header, check: Check::Failed(reason) } => {
@@ -140,7 +164,7 @@ impl Member {
     fn gate(&self, arrived: &Arrived) -> Gate {
         let Arrived::Header { header, check } = arrived else { return Gate::Open };
         match check {
-            Check::Waiting => return Gate::Shut,
+            Check::Later | Check::Waiting => return Gate::Shut,
             Check::Failed(_) => return Gate::Open,
             Check::Passed => {}
         }
@@ -336,6 +360,9 @@ impl Member {
         for id in &change.dropped {
             self.tell_bodies(bodies::Input::Unwant { id: *id }, out);
         }
+        // Had it to make room, its header comes again with the next hello.
+        let certified = &mut self.finality.certified;
+        certified.retain(|_, certified| !change.dropped.contains(&certified.id));
     }
 
     /// The tree changed: every connection follows.

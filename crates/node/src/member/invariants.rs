@@ -17,8 +17,7 @@ impl Member {
         self.ranges.check_invariants();
         self.routing.check_invariants();
         self.quorum.check_invariants();
-        self.pool.check_invariants();
-        self.unjudged.check_invariants();
+        self.relay.check_invariants();
         if let Some(applying) = &self.applying {
             applying.check_invariants(self.config.deliveries.get(), self.config.delivery_bytes.get());
         }

@@ -58,7 +58,7 @@ impl Member {
         let fields = read_fields(&header).expect("consensus read it");
         let step = match self.check(&header, out) {
             Check::Passed => Step::Header,
-            Check::Waiting | Check::Failed(_) => Step::Checking,
+            Check::Later | Check::Waiting | Check::Failed(_) => Step::Checking,
         };
         let from = self.speaking.heard_from;
         self.proposed.insert(id, Proposed { header, fields, from, step });

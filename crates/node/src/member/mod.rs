@@ -2,7 +2,7 @@
 //!
 //! It joins the machines of `diffusion` and `consensus` around one fork tree: headers and finality with every peer
 //! (`sync`), bodies down one tree per producer (`bodies`) or in ranges while it is far behind (`ranges`), messages of
-//! validators over several hops (`routing`), and `Quorum`, which says when to make a block and when one is
+//! validators over several hops (`routing`), transactions (`relay`), and `Quorum`, which says when to make a block and when one is
 //! irreversible.
 //!
 //! What readers see ends at the irreversible tip: the only forks of such a chain are undecided siblings above it.
@@ -14,6 +14,7 @@
 
 mod applying;
 mod bodies;
+mod commands;
 mod config;
 mod event;
 mod fetching;
@@ -26,6 +27,7 @@ mod peers;
 mod producing;
 mod progress;
 mod recent;
+mod relaying;
 mod serving;
 mod settle;
 mod speaking;
@@ -33,7 +35,6 @@ mod speech;
 mod state;
 mod status;
 mod storing;
-mod submit;
 #[cfg(test)]
 mod tests;
 mod violation;

@@ -64,6 +64,8 @@ pub(super) enum Arrived {
 /// How far the checks of a header are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Check {
+    /// Not begun: too much is before it.
+    Later,
     /// Under way.
     Waiting,
     /// Passed.

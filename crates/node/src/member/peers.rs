@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use diffusion::sync::bodies::Mode;
 use diffusion::sync::{self, bodies, ranges};
-use diffusion::{routing, sync::Consequence};
+use diffusion::{relay, routing, sync::Consequence};
 use link::{PeerId, Protocol, channel};
 
 use super::peer::{Peer, Posted};
@@ -46,6 +46,8 @@ impl Member {
         self.tell_sync(id, sync::Input::Start, out);
         let room = self.peers[&id].room(channel::ROUTING);
         self.tell_routing(routing::Input::Joined { peer: id, rtt, room }, out);
+        let room = self.peers[&id].room(channel::TRANSACTIONS);
+        self.tell_relay(relay::Input::Joined { peer: id, room }, out);
         if let Some(key) = &self.key {
             let greeting = Greeting::new(&self.chain, key, &id);
             self.send(id, channel::CONSENSUS, greeting.encode(), None, out);
@@ -55,7 +57,11 @@ impl Member {
     /// Everything that was kept of it goes with it.
     fn on_left(&mut self, id: PeerId, out: &mut Vec<Output>) {
         self.peers.remove(&id).expect("a peer joins before it leaves");
-        self.works.retain(|_, job| !matches!(job, Job::Fin(peer, _) if *peer == id));
+        let proving = &mut self.finality.proving;
+        self.works.retain(|_, job| match job {
+            Job::Fin(peer, block) if *peer == id => !proving.remove(block),
+            Job::Fin(..) | Job::Header(_) | Job::Claim(_) => true,
+        });
         self.loads.retain(|_, read| match read {
             Read::Headers(peer, _) | Read::Find(peer, _) | Read::Range(peer) => *peer != id,
             Read::Deliveries | Read::Applied => true,
@@ -64,6 +70,7 @@ impl Member {
         self.early.retain(|(peer, _), _| *peer != id);
         self.tell_ranges(ranges::Input::Left { peer: id }, out);
         self.tell_routing(routing::Input::Left { peer: id }, out);
+        self.tell_relay(relay::Input::Left { peer: id }, out);
         self.is_lacking = true;
     }
 
@@ -85,6 +92,10 @@ impl Member {
             channel::ROUTING => {
                 let bytes = self.peers[&id].room(channel);
                 self.tell_routing(routing::Input::Room { peer: id, bytes }, out);
+            }
+            channel::TRANSACTIONS => {
+                let bytes = self.peers[&id].room(channel);
+                self.tell_relay(relay::Input::Room { peer: id, bytes }, out);
             }
             channel::BODIES => self.serve_ranges(id, out),
             _ => {}
@@ -112,6 +123,10 @@ impl Member {
             channel::ROUTING => match routing::Message::decode(&body) {
                 Ok(message) => self.tell_routing(routing::Input::Message { peer: id, message }, out),
                 Err(reason) => self.blame(id, routing::Violation::Malformed(reason).into(), out),
+            },
+            channel::TRANSACTIONS => match relay::Message::decode(&body) {
+                Ok(message) => self.tell_relay(relay::Input::Message { peer: id, message }, out),
+                Err(reason) => self.blame(id, relay::Violation::Malformed(reason).into(), out),
             },
             _ => self.blame(id, Violation::Channel { channel }, out),
         }

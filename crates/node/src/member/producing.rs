@@ -2,12 +2,14 @@
 //!
 //! The application orders what waits; one that does not answer in time costs the order, not the turn.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
 use chain::native::{Builder, Change, read_fields};
 use chain::{Block, Hash, Height, Slot, Tip};
 use consensus::quorum;
+use diffusion::relay::TRANSACTION;
 
 use super::Member;
 use super::state::Ask;
@@ -21,9 +23,6 @@ const SLOT_LEAD: Duration = Duration::from_secs(1);
 /// Of the time until the others stop waiting, the application has this part: the block must travel, too.
 const ASK_PART: u32 = 4;
 
-/// The most candidates that the application is given: what fits a block of the smallest transactions.
-const MAX_CANDIDATES: usize = 16_384;
-
 /// How many bytes of candidates, in blocks: some choice.
 const CANDIDATE_BLOCKS: u64 = 2;
 
@@ -36,8 +35,19 @@ pub(super) struct Producing {
     until: Duration,
     /// The question to the application, and until when its answer counts.
     asked: Option<(Ticket, Duration)>,
+    /// What waited when it began, oldest first.
+    candidates: Vec<(Hash, Bytes)>,
     /// What goes in, once it is known.
     order: Option<Vec<Hash>>,
+}
+
+impl Producing {
+    /// What goes in, as the application has it, each once; what waited, in its order, where that has not said.
+    fn transactions(&self) -> Vec<&Bytes> {
+        let Some(order) = &self.order else { return self.candidates.iter().map(|(_, tx)| tx).collect() };
+        let mut left: BTreeMap<&Hash, &Bytes> = self.candidates.iter().map(|(id, tx)| (id, tx)).collect();
+        order.iter().filter_map(|id| left.remove(id)).collect()
+    }
 }
 
 impl Member {
@@ -59,10 +69,10 @@ impl Member {
             asked = Some((ticket, self.now.mono + wait));
             self.asks.insert(ticket, Ask::Build);
             let max_bytes = self.params.max_body_bytes.get();
-            let question = Question::Build { parent: *parent, max_bytes, candidates };
+            let question = Question::Build { parent: *parent, max_bytes, candidates: candidates.clone() };
             out.push(Output::Ask { ticket, question });
         }
-        self.producing = Some(Producing { round, parent: *parent, until, asked, order: None });
+        self.producing = Some(Producing { round, parent: *parent, until, asked, candidates, order: None });
     }
 
     /// A block of ours for this round that an earlier life made durable.
@@ -87,12 +97,7 @@ impl Member {
 
     fn candidates(&self) -> Vec<(Hash, Bytes)> {
         let budget = self.params.max_body_bytes.get().saturating_mul(CANDIDATE_BLOCKS);
-        let mut bytes = 0;
-        let within = self.pool.iter().take(MAX_CANDIDATES).take_while(|(_, tx)| {
-            bytes += tx.len() as u64;
-            bytes <= budget
-        });
-        within.cloned().collect()
+        self.relay.candidates(TRANSACTION, budget)
     }
 
     /// The application has put transactions in order.
@@ -115,9 +120,7 @@ impl Member {
         if producing.parent != self.tree.root().tip {
             return;
         }
-        let waiting = || self.candidates().into_iter().map(|(id, _)| id).collect();
-        let order = producing.order.unwrap_or_else(waiting);
-        let block = self.make(producing.round, &order);
+        let block = self.make(&producing);
         let state = self.format.next(&self.tree.root().state, &block.header);
         assert!(state.is_ok(), "a block of our own follows the rules: {state:?}");
         self.produced += 1;
@@ -128,12 +131,12 @@ impl Member {
         }
     }
 
-    fn make(&self, round: u32, order: &[Hash]) -> Block {
+    fn make(&self, producing: &Producing) -> Block {
         let root = self.tree.root();
         let state = Self::native(&root.state);
         let height = Height(root.settled);
         let mut builder = Builder::start(&self.params, &root.tip, state, self.next_slot());
-        for tx in order.iter().filter_map(|id| self.pool.get(id)) {
+        for tx in producing.transactions() {
             // What does not fit waits for the next block; something smaller may fit.
             let _full = builder.add(tx.clone());
         }
@@ -144,7 +147,7 @@ impl Member {
             }
         }
         let key = self.key.as_ref().expect("who is asked for a block has a key");
-        builder.round(state.term, round.into()).finish(key)
+        builder.round(state.term, producing.round.into()).finish(key)
     }
 
     /// Where our application stands, if a header after the irreversible tip may name that.
@@ -170,7 +173,7 @@ impl Member {
         let height = Height(self.tree.root().settled);
         let (_, announced) = Self::native(&self.tree.root().state).validators_at(height);
         let is_due = |applied| self.change_due(applied, height).is_some();
-        !self.pool.is_empty() || announced.is_some() || self.nameable().is_some_and(is_due)
+        self.relay.has_candidates(TRANSACTION) || announced.is_some() || self.nameable().is_some_and(is_due)
     }
 
     /// The slot of a block made now.

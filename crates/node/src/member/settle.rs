@@ -7,11 +7,11 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use chain::native::{self, read_fields};
-use chain::{Block, Entry, Hash, Header, Tip};
+use chain::native::read_fields;
+use chain::{Block, Entry, Hash, Header, Height, Tip};
 use consensus::quorum;
 use diffusion::sync::bodies;
-use diffusion::sync::{self, Loaded, Place, Settled};
+use diffusion::sync::{self, Chain as _, Loaded, Place, Settled};
 
 use super::Member;
 use super::headers::producer;
@@ -45,37 +45,50 @@ impl Member {
     /// The next blocks that can go to the log: up to the last certified one that all bodies lead up to, within the
     /// bounds; where the first certified one is further away than these, as far as they go.
     fn settlement(&self) -> Option<Vec<Block>> {
-        let (_, last) = self.finality.last()?;
-        let root = self.tree.root();
-        let end = self.tree.header(&last).expect("what is certified is in the tree").point();
-        let path = self.tree.path(&root.tip.point, &end).expect("it hangs from the root");
-        let mut bytes = 0;
-        let within = path.iter().take(MAX_SETTLEMENT).map_while(|header| {
-            let entry = self.tree.block(&header.id)?;
-            let fits = bytes == 0 || bytes + entry.block.len() <= MAX_SETTLEMENT_BYTES;
-            bytes += entry.block.len();
-            fits.then_some(entry)
-        });
-        let mut blocks: Vec<&Arc<Entry>> = within.collect();
-        let is_bound = blocks.len() < path.len() && self.tree.block(&path[blocks.len()].id).is_some();
-        let certified = |entry: &&Arc<Entry>| self.finality.certified.contains_key(&entry.header.height);
-        let first_set = read_fields(path.first()?).ok()?.validators;
+        let (height, last) = self.finality.last()?;
+        let mut blocks = self.complete(height, last)?;
+        let first_set = read_fields(&blocks.first()?.header).ok()?.validators;
         let same_set = |entry: &&Arc<Entry>| {
             read_fields(&entry.header).is_ok_and(|fields| fields.validators == first_set)
         };
+        let certified = |entry: &Arc<Entry>| self.finality.certified.contains_key(&entry.header.height);
         // A set's last certificate goes into the log before the next set's first.
-        let of_set = blocks.iter().take_while(|entry| same_set(entry)).count();
-        let has_own = blocks[..of_set].iter().any(certified);
-        if has_own {
+        let of_set = blocks.iter().take_while(same_set).count();
+        if blocks[..of_set].iter().any(certified) {
             blocks.truncate(of_set);
         }
+        let is_bound = blocks.len() == MAX_SETTLEMENT
+            || blocks.iter().map(|entry| entry.block.len()).sum::<usize>() >= MAX_SETTLEMENT_BYTES / 2;
         match blocks.iter().rposition(certified) {
             Some(at) => blocks.truncate(at + 1),
             None if is_bound => {}
             None => return None,
         }
-        let block = |entry: &&Arc<Entry>| Block { header: entry.header.clone(), raw: entry.block.clone() };
-        Some(blocks.iter().map(block).collect()).filter(|blocks: &Vec<Block>| !blocks.is_empty())
+        let block = |entry: &Arc<Entry>| Block { header: entry.header.clone(), raw: entry.block.clone() };
+        Some(blocks.iter().map(block).collect())
+    }
+
+    /// The blocks on the way to a certified one that are complete, as many as one settlement takes.
+    fn complete(&self, height: Height, last: Hash) -> Option<Vec<Arc<Entry>>> {
+        let root = self.tree.root();
+        let forks = self.forks();
+        let is_best = forks.at(height.0 + 1).is_some_and(|place| place.id() == Some(last));
+        let ids: Vec<Hash> = if is_best {
+            let next = (root.settled + 1..=height.0 + 1).map_while(|count| forks.at(count)?.id());
+            next.take(MAX_SETTLEMENT).take_while(|id| self.tree.block(id).is_some()).collect()
+        } else {
+            let end = self.tree.header(&last)?.point();
+            let path = self.tree.path(&root.tip.point, &end)?;
+            path.iter().take(MAX_SETTLEMENT).map(|header| header.id).collect()
+        };
+        let mut bytes = 0;
+        let within = ids.iter().map_while(|id| {
+            let entry = self.tree.block(id)?;
+            let fits = bytes == 0 || bytes + entry.block.len() <= MAX_SETTLEMENT_BYTES;
+            bytes += entry.block.len();
+            fits.then(|| entry.clone())
+        });
+        Some(within.collect())
     }
 
     /// Everything up to this ticket is durable.
@@ -154,7 +167,7 @@ impl Member {
         }
         let settled = self.tree.irreversible(id).expect("all of it is complete");
         self.on_change(&settled.change, out);
-        let later = self.finality.certified.split_off(&chain::Height(tip.height.0 + 1));
+        let later = self.finality.certified.split_off(&Height(tip.height.0 + 1));
         let certified = std::mem::replace(&mut self.finality.certified, later);
         let certificate = |header: &Header| certified.get(&header.height).map(|it| it.certificate.clone());
         let headers: Vec<Settled> =
@@ -162,7 +175,7 @@ impl Member {
         self.loaded.settle(headers);
         self.views.on_irreversible(&settled.blocks);
         for entry in settled.blocks {
-            self.forget_transactions(&entry);
+            self.forget_transactions(&entry, out);
             self.recent.push(entry);
         }
         // What was certified on a branch that is gone now was no branch of ours.
@@ -175,15 +188,6 @@ impl Member {
         self.start_height(out);
     }
 
-    fn forget_transactions(&mut self, entry: &Arc<Entry>) {
-        let block = Block { header: entry.header.clone(), raw: entry.block.clone() };
-        for tx in native::transactions(&block).unwrap_or_default() {
-            let id = native::transaction_id(&tx);
-            self.pool.remove(&id);
-            self.unjudged.remove(&id);
-        }
-    }
-
     /// Begins the height after the irreversible tip, unless more is known to be irreversible, or it has begun.
     pub(super) fn start_height(&mut self, out: &mut Vec<Output>) {
         let root = self.tree.root();
@@ -192,7 +196,7 @@ impl Member {
             return;
         }
         let journal = self.start.take().unwrap_or(quorum::Journal::Read(Vec::new()));
-        let height = chain::Height(root.settled);
+        let height = Height(root.settled);
         let (validators, _) = Self::native(&root.state).validators_at(height);
         let (parent, has_work) = (root.tip, self.has_work());
         self.proposed.clear();

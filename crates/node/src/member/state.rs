@@ -9,6 +9,7 @@ use chain::native::{Key, Params};
 use chain::tree::{self, Root, Tree};
 use chain::{Block, Format, Hash, State, view};
 use consensus::{Quorum, quorum};
+use diffusion::relay::{self, Name};
 use diffusion::routing;
 use diffusion::sync::bodies::{self, Mode};
 use diffusion::sync::{Loaded, Trunk, ranges};
@@ -23,11 +24,10 @@ use super::peer::Peer;
 use super::producing::Producing;
 use super::progress::Progress;
 use super::recent::Recent;
+use super::relaying::Senders;
 use super::speaking::Speaking;
 use super::storing::Storing;
-use super::submit::Unjudged;
 use crate::config::Role;
-use crate::pool::Pool;
 use crate::{Config, Input, Output, Start, Ticket, member};
 
 /// One sans-IO core of a chain that validators agree on.
@@ -76,8 +76,8 @@ pub struct Member {
     pub(super) produced: u64,
     pub(super) applying: Option<Applying>,
     pub(super) asks: BTreeMap<Ticket, Ask>,
-    pub(super) pool: Pool,
-    pub(super) unjudged: Unjudged,
+    pub(super) relay: relay::State<PeerId>,
+    pub(super) senders: Senders,
     pub(super) progress: Progress,
     pub(super) failed: Option<String>,
     /// What consensus is started with; `None` once it was.
@@ -123,7 +123,7 @@ pub(super) enum Read {
 #[derive(Debug)]
 pub(super) enum Ask {
     /// About a transaction.
-    Tx(Hash),
+    Tx(Name),
     /// About a proposed block.
     Block(Hash),
     /// To order transactions.
@@ -153,9 +153,8 @@ impl Member {
         let tree = Tree::new(config.tree, prefer, root);
         let (recent, loaded) =
             super::settle::recall(&start.recent, start.certificate, start.settled, config.loaded_headers);
-        let mut pool = config.pool.clone();
-        // What fits no block would wait for ever.
-        pool.max_tx_bytes = pool.max_tx_bytes.min(chain::native::max_transaction_bytes(&params));
+        let max_tx_bytes = chain::native::max_transaction_bytes(&params);
+        let relay = super::relaying::config(config.relay.clone(), &config.pool, max_tx_bytes);
         let mut member = Self {
             chain,
             key: config.key.clone(),
@@ -190,8 +189,8 @@ impl Member {
             produced: 0,
             applying: start.applied.map(|applied| Applying::new(applied, start.settled)),
             asks: BTreeMap::new(),
-            pool: Pool::new(pool.clone()),
-            unjudged: Unjudged::new(pool),
+            relay: relay::State::new(relay, rng),
+            senders: Senders::default(),
             progress: Progress::default(),
             failed: None,
             start: Some(start.journal),
@@ -237,13 +236,9 @@ impl Member {
             self.bodies.next_deadline(),
             self.ranges.next_deadline(),
             self.routing.next_deadline(),
+            self.relay.next_deadline(),
         ];
-        let own = [
-            self.producing_deadline(),
-            self.judging_deadline(),
-            self.inbox_deadline(),
-            self.unjudged.next_deadline(),
-        ];
+        let own = [self.producing_deadline(), self.judging_deadline(), self.inbox_deadline()];
         machines.into_iter().chain(own).flatten().min()
     }
 
@@ -259,7 +254,7 @@ impl Member {
         self.deliver_due(out);
         self.judge_due(out);
         self.produce_due(out);
-        self.answer_unjudged(out);
+        self.set_pulling(out);
         self.publish(out);
         self.look();
     }
@@ -284,6 +279,9 @@ impl Member {
         }
         if is_due(self.routing.next_deadline()) {
             self.tell_routing(routing::Input::Tick, out);
+        }
+        if is_due(self.relay.next_deadline()) {
+            self.tell_relay(relay::Input::Tick, out);
         }
     }
 

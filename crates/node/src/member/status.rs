@@ -2,8 +2,8 @@
 
 use chain::Tip;
 use consensus::quorum;
-use diffusion::routing;
 use diffusion::sync::bodies::{self, Mode};
+use diffusion::{relay, routing};
 use link::{PeerId, Time};
 
 use super::Member;
@@ -21,8 +21,8 @@ pub struct Status {
     pub certified: Tip,
     /// The application, where there is one.
     pub application: Option<Application>,
-    /// Transactions that the application has not judged.
-    pub unjudged: usize,
+    /// Transactions on their way.
+    pub relay: relay::Status,
     /// Bodies near the head.
     pub bodies: bodies::Status,
     /// Bodies that are wanted in ranges, since this node is far behind.
@@ -82,7 +82,7 @@ impl Member {
             wanted: self.bodies.status().wanted + self.ranges.len(),
             verifying: self.checking.len(),
             checks: self.checks,
-            pool: self.pool.len(),
+            pool: self.relay.status().pooled,
             produced: self.produced,
             upstreams: Vec::new(),
             member: Some(self.member_status()),
@@ -103,7 +103,7 @@ impl Member {
             blacklist: self.blacklist.iter().copied().collect(),
             certified: certified.map_or(root.tip, chain::Header::tip),
             application,
-            unjudged: self.unjudged.len(),
+            relay: self.relay.status(),
             bodies: self.bodies.status(),
             ranged: self.ranges.len(),
             routing: self.routing.status(),

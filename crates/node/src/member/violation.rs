@@ -4,7 +4,7 @@ use chain::format::Reason;
 use chain::native::certificate;
 use chain::{DecodeError, Hash};
 use consensus::quorum;
-use diffusion::{routing, sync};
+use diffusion::{relay, routing, sync};
 use link::Protocol;
 
 pub use diffusion::sync::Consequence;
@@ -85,6 +85,9 @@ pub enum Violation {
     /// It broke a rule of routing.
     #[error(transparent)]
     Routing(#[from] routing::Violation),
+    /// It broke a rule of relay.
+    #[error(transparent)]
+    Relay(#[from] relay::Violation),
 }
 
 impl Violation {
@@ -99,7 +102,8 @@ impl Violation {
             | Self::Unasked
             | Self::Ranges { .. }
             | Self::Consensus(_)
-            | Self::Routing(_) => Consequence::Strike,
+            | Self::Routing(_)
+            | Self::Relay(_) => Consequence::Strike,
             Self::Header { .. }
             | Self::Body { .. }
             | Self::Certificate { .. }

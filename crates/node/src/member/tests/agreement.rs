@@ -84,3 +84,20 @@ fn a_seed_run_twice_is_the_same() {
     };
     assert_eq!(story(), story());
 }
+
+#[test]
+fn a_transaction_goes_from_whoever_is_given_it_to_whoever_makes_the_next_block() {
+    let mut world = World::new(Setup { rest: ms(60_000), ..Setup::new(6, 4, 2) });
+    // The last hears of everything through the one before.
+    world.setup.links.retain(|(a, b)| *b != 5 || *a == 4);
+    world.boot();
+    world.reach(&[0, 1, 2, 3, 4, 5], 1, ms(120_000));
+    let id = world.submit(5, vec![8; 100]);
+    let begun = world.now;
+    assert!(world.run(ms(10_000), |world| world.has_tx(5, &id)), "{}", world.story());
+    assert!(world.now - begun < ms(2_000), "validators that rest are woken: {:?}", world.now - begun);
+    assert_eq!(world.nodes[5].submitted, [Ok(id)]);
+    let status = world.status(0);
+    assert_eq!(status.pool, 0, "what is in a block waits no more");
+    world.check();
+}

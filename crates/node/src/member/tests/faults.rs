@@ -8,6 +8,7 @@ use link::channel;
 
 use super::world::{NEVER, Setup, WRONG, World, ms, peer};
 use crate::member::Violation;
+use crate::pool::Refusal;
 use crate::{Command, Notice};
 
 #[test]
@@ -21,7 +22,7 @@ fn an_application_that_sleeps_holds_up_its_own_validator_alone() {
     // Headers, bodies and finality come to it as to everybody.
     world.reach(&[0, 1, 2, 3], then, ms(120_000));
     assert_eq!(world.nodes[2].submitted, [Ok(id)], "its sender was answered in time");
-    assert!(world.status(2).member.expect("a member").unjudged > 0, "the transaction waits");
+    assert!(world.status(2).member.expect("a member").relay.late > 0, "the transaction waits");
     world.wake(2);
     world.run(ms(30_000), |world| world.has_tx(2, &id));
     assert!(world.has_tx(2, &id), "{}", world.story());
@@ -51,11 +52,18 @@ fn a_wrong_block_is_not_decided() {
     let mut world = World::new(Setup::new(5, 4, 0));
     world.boot();
     world.reach(&[0, 1, 2, 3], 2, ms(20_000));
-    // Only the one that was given the transaction proposes it.
+    // Only one application is so careless as to take it.
+    world.nodes[1].app.is_careless = true;
     let id = world.submit(1, WRONG);
     let then = world.height() + 10;
     world.reach(&[0, 1, 2, 3], then, ms(120_000));
     assert!(!world.has_tx(0, &id));
+    world.submit(2, WRONG);
+    world.pass(ms(100));
+    assert!(
+        matches!(world.nodes[2].submitted[..], [Err(Refusal::Rejected { .. })]),
+        "and a careful one says so"
+    );
     let is_told = |notice: &Notice| matches!(notice, Notice::BlockRejected { .. });
     assert!(world.nodes.iter().any(|node| node.notices.iter().any(is_told)));
     world.check();

@@ -113,6 +113,8 @@ pub(super) struct App {
     pub(super) applied: Applied,
     pub(super) delay: Duration,
     pub(super) is_asleep: bool,
+    /// Whether it takes transactions that are wrong.
+    pub(super) is_careless: bool,
     busy: Duration,
     sleeping: Vec<(Ticket, Question)>,
     pub(super) delivered: Vec<Hash>,
@@ -190,6 +192,9 @@ pub(super) struct World {
     /// Whether messages go out before what led to them is durable: what a driver must not do.
     pub(super) speaks_early: bool,
     pub(super) said_twice: Option<(u8, Height)>,
+    /// Who loses power right after its first vote for no block.
+    pub(super) crashes_at_nil: Option<usize>,
+    doomed: Option<usize>,
     /// How long a node is away after a crash.
     pub(super) away: Duration,
     trace: VecDeque<String>,
@@ -231,6 +236,8 @@ impl World {
             said: BTreeMap::new(),
             speaks_early: false,
             said_twice: None,
+            crashes_at_nil: None,
+            doomed: None,
             away: ms(300),
             trace: VecDeque::new(),
         }
@@ -522,7 +529,10 @@ impl World {
         let Some(member) = &mut self.nodes[node].member else { return };
         let mut out = Vec::new();
         member.handle(now, input, &mut out);
-        member.check_invariants();
+        // Not each time: it costs more than all the rest.
+        if self.count.is_multiple_of(3) {
+            member.check_invariants();
+        }
         let deadline = member.next_deadline();
         assert!(
             deadline.is_none_or(|at| at > now.mono),
@@ -539,9 +549,18 @@ impl World {
                 return;
             }
             self.perform(node, output);
+            self.fulfil();
             if self.nodes[node].member.is_none() {
                 return;
             }
+        }
+    }
+
+    /// Who was to lose power does.
+    fn fulfil(&mut self) {
+        if let Some(node) = self.doomed.take() {
+            self.crash(node, 0);
+            self.start_in(node, self.away);
         }
     }
 
@@ -657,6 +676,9 @@ impl World {
             }
             _ => return,
         };
+        if kind == 0 && block.is_none() && self.crashes_at_nil == Some(node) {
+            (self.crashes_at_nil, self.doomed) = (None, Some(node));
+        }
         let place = (n, message.height(), message.round(), kind);
         if *self.said.entry(place).or_insert(block) != block {
             self.said_twice = Some((n, message.height()));
@@ -680,6 +702,7 @@ impl World {
         }
         disk.durable = ticket;
         self.release(node);
+        self.fulfil();
         self.give(node, Input::Persisted { ticket });
     }
 
@@ -706,7 +729,7 @@ impl World {
         let verdict = |verdict| Answer::Verdict(verdict);
         let reject = || Verdict::Reject { reason: "wrong".to_owned() };
         let answer = match question {
-            Question::CheckTx { tx } if tx.starts_with(b"bad") => verdict(reject()),
+            Question::CheckTx { tx } if &tx[..] == WRONG && !app.is_careless => verdict(reject()),
             Question::CheckTx { .. } => verdict(Verdict::Accept),
             Question::CheckBlock { block } => {
                 let txs = transactions(&block).expect("its format was checked");
@@ -752,6 +775,7 @@ impl Node {
             applied: Applied { tip: Tip::default(), root: None, validators: None },
             delay: ms(1),
             is_asleep: false,
+            is_careless: false,
             busy: Duration::ZERO,
             sleeping: Vec::new(),
             delivered: Vec::new(),

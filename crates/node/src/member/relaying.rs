@@ -1,0 +1,166 @@
+//! Transactions: those given to this node, and those that peers offer; all wait in `relay` until they are in a block.
+//!
+//! Each is shown to the application first. Where that does not answer in time, the sender is told that its transaction
+//! was taken; it waits for its verdict, bounded, with nothing else behind it. While this node is far behind, or its
+//! application is, nothing is asked of peers.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use chain::{Block, Entry, Hash, native};
+use diffusion::relay::{self, Name, Stage, TRANSACTION};
+use link::{PeerId, channel};
+
+use super::Member;
+use super::state::Ask;
+use crate::application::{Question, Verdict};
+use crate::pool::{self, Refusal};
+use crate::{Output, Ticket};
+
+/// Who waits for word of a transaction.
+#[derive(Debug, Default)]
+pub(super) struct Senders {
+    /// By the relay's count.
+    submitting: BTreeMap<u64, Ticket>,
+    waiting: BTreeMap<Hash, Ticket>,
+    last: u64,
+    /// Why the application refuses what relay is being told of.
+    reason: Option<String>,
+    /// Whether relay asks peers for what they offer.
+    is_pulling: Option<bool>,
+}
+
+/// The settings of relay: transactions within the pool's bounds.
+pub(super) fn config(relay: relay::Config, pool: &pool::Config, max_bytes: usize) -> relay::Config {
+    let rules = relay::Rules {
+        max_count: pool.max_count,
+        max_bytes: pool.max_bytes,
+        // What fits no block would wait for ever.
+        ..relay::Rules::transactions(pool.max_tx_bytes.min(max_bytes))
+    };
+    relay::Config { kinds: BTreeMap::from([(TRANSACTION, rules)]), ..relay }
+}
+
+impl Member {
+    /// Somebody gives this node a transaction.
+    pub(super) fn on_submit(&mut self, sender: Ticket, tx: Bytes, out: &mut Vec<Output>) {
+        if self.failed.is_some() {
+            return out.push(Output::Submitted { ticket: sender, result: Err(Refusal::Failed) });
+        }
+        self.senders.last += 1;
+        let ticket = self.senders.last;
+        self.senders.submitting.insert(ticket, sender);
+        let ticket = relay::Ticket(ticket);
+        self.tell_relay(relay::Input::Submit { ticket, kind: TRANSACTION, bytes: tx }, out);
+    }
+
+    /// Tells relay, and does what it says.
+    pub(super) fn tell_relay(&mut self, input: relay::Input<PeerId>, out: &mut Vec<Output>) {
+        let mut said = Vec::new();
+        self.relay.handle(self.now.mono, input, &mut said);
+        for output in said {
+            self.perform_relay(output, out);
+        }
+    }
+
+    fn perform_relay(&mut self, output: relay::Output<PeerId>, out: &mut Vec<Output>) {
+        match output {
+            relay::Output::Send { peer, message } => {
+                self.send(peer, channel::TRANSACTIONS, message.to_bytes(), None, out);
+            }
+            relay::Output::Judge { name, bytes, .. } => self.ask_tx(name, bytes, out),
+            relay::Output::Submitted { ticket, result } => {
+                let sender = self.senders.submitting.remove(&ticket.0).expect("it is answered once");
+                match result {
+                    Ok(name) => drop(self.senders.waiting.insert(name.id, sender)),
+                    Err(refusal) => {
+                        let result = Err(refused(&refusal));
+                        out.push(Output::Submitted { ticket: sender, result });
+                    }
+                }
+            }
+            relay::Output::Progressed { name, stage } => self.on_progress(name, stage, out),
+            relay::Output::Misbehaved { peer, violation } => self.blame(peer, violation.into(), out),
+        }
+    }
+
+    fn ask_tx(&mut self, name: Name, tx: Bytes, out: &mut Vec<Output>) {
+        if self.applying.is_none() {
+            return self.tell_relay(relay::Input::Judged { name, verdict: relay::Verdict::Accept }, out);
+        }
+        let ticket = self.next_ticket();
+        self.asks.insert(ticket, Ask::Tx(name));
+        out.push(Output::Ask { ticket, question: Question::CheckTx { tx } });
+    }
+
+    /// The application has judged a transaction.
+    pub(super) fn on_tx_judged(&mut self, name: Name, verdict: Verdict, out: &mut Vec<Output>) {
+        let verdict = match verdict {
+            Verdict::Accept => relay::Verdict::Accept,
+            Verdict::Ignore => relay::Verdict::Ignore,
+            Verdict::Reject { reason } => {
+                self.senders.reason = Some(reason);
+                relay::Verdict::Reject
+            }
+        };
+        self.tell_relay(relay::Input::Judged { name, verdict }, out);
+        self.senders.reason = None;
+        if self.relay.has_candidates(TRANSACTION) {
+            self.tell_quorum(consensus::quorum::Input::Work, out);
+        }
+    }
+
+    /// A transaction of our own has come to another stage: its sender is answered at the first that says something.
+    fn on_progress(&mut self, name: Name, stage: Stage, out: &mut Vec<Output>) {
+        let cannot_tell = || "it cannot be judged now".to_owned();
+        let result = match stage {
+            Stage::Judging => return,
+            Stage::Late | Stage::Pooled | Stage::Included => Ok(name.id),
+            Stage::Rejected => {
+                Err(Refusal::Rejected { reason: self.senders.reason.clone().unwrap_or_default() })
+            }
+            Stage::Ignored | Stage::Expired => Err(Refusal::Rejected { reason: cannot_tell() }),
+        };
+        if let Some(ticket) = self.senders.waiting.remove(&name.id) {
+            out.push(Output::Submitted { ticket, result });
+        }
+        if stage == Stage::Pooled {
+            self.tell_quorum(consensus::quorum::Input::Work, out);
+        }
+    }
+
+    /// What is in an irreversible block waits no more.
+    pub(super) fn forget_transactions(&mut self, entry: &Entry, out: &mut Vec<Output>) {
+        let block = Block { header: entry.header.clone(), raw: entry.block.clone() };
+        let txs = native::transactions(&block).unwrap_or_default();
+        if !txs.is_empty() {
+            let ids = txs.iter().map(|tx| native::transaction_id(tx)).collect();
+            self.tell_relay(relay::Input::Included { kind: TRANSACTION, ids }, out);
+        }
+    }
+
+    /// Asks peers for nothing while there is enough to do.
+    pub(super) fn set_pulling(&mut self, out: &mut Vec<Output>) {
+        let is_awake = self.applying.as_ref().is_none_or(|applying| applying.is_near(&self.config));
+        let pulling = self.failed.is_none() && self.ranged.is_none() && is_awake;
+        if self.senders.is_pulling != Some(pulling) {
+            self.senders.is_pulling = Some(pulling);
+            self.tell_relay(relay::Input::Pulling(pulling), out);
+        }
+    }
+
+    /// How far a transaction came, as long as it is remembered.
+    pub fn transaction(&self, id: &Hash) -> Option<relay::Progress> {
+        self.relay.progress(&Name { kind: TRANSACTION, id: *id })
+    }
+}
+
+fn refused(refusal: &relay::Refusal) -> Refusal {
+    match *refusal {
+        relay::Refusal::Unknown { .. } => unreachable!("transactions are relayed"),
+        relay::Refusal::Empty => Refusal::Empty,
+        relay::Refusal::TooLarge { bytes, max_bytes } => Refusal::TooLarge { bytes, max_bytes },
+        relay::Refusal::Duplicate => Refusal::Duplicate,
+        relay::Refusal::Full => Refusal::Full,
+    }
+}
