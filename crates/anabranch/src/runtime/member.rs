@@ -36,7 +36,7 @@ pub(super) fn settings(config: &Config, key: Option<Key>, peer_id: PeerId) -> me
     settings.headers_ahead = sync.headers_ahead;
     settings.near = sync.near;
     settings.loaded_headers = size(sync.loaded_headers);
-    settings.check_timeout = ms(application.check_timeout_ms);
+    settings.relay.judge_timeout = ms(application.check_timeout_ms);
     settings.deliveries = application.deliveries;
     settings.delivery_bytes = bytes(application.delivery_bytes);
     settings

@@ -127,6 +127,7 @@ impl Violation {
             Self::OtherCertificate { .. } => "other_certificate",
             Self::Consensus(_) => "consensus",
             Self::Routing(violation) => violation.name(),
+            Self::Relay(violation) => violation.name(),
         }
     }
 }
