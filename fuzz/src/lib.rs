@@ -60,6 +60,8 @@ pub const TARGETS: &[Target] = &[
     store_targets::LOG_RECORDS,
     store_targets::INDEX_ENTRY,
     store_targets::SNAPSHOT,
+    store_targets::JOURNAL,
+    store_targets::CERTIFICATE_FILE,
     config_targets::CONFIG,
     config_targets::GENESIS,
     kv_targets::KV_TRANSACTION,

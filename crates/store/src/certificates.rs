@@ -12,6 +12,7 @@ use bytes::Bytes;
 use chain::{Hash, Height, Position};
 
 use crate::cache::Cache;
+use crate::config;
 use crate::error::{Context as _, Damage, Error};
 use crate::files::{Access, File as _, Files};
 use crate::recovery::Cut;
@@ -115,12 +116,14 @@ impl<F: Files> Certificates<F> {
     /// Reads what is there. What the log does not know is removed: `is_settled` says what it knows.
     pub(crate) fn recover(
         files: &F,
+        scan: config::Scan,
         settled: u64,
         is_settled: impl Fn(Position, Hash) -> Result<bool, Error>,
         cuts: &mut Vec<Cut>,
     ) -> Result<Self, Error> {
-        let dir = Kind::Certificates.dir();
-        files.create_dir(dir).context("create", || files.show(dir))?;
+        if scan == config::Scan::Whole {
+            repair(files, cuts)?;
+        }
         let (kept, last, mut tail) = recover_kept(files, settled, &is_settled, cuts)?;
         let (mut slots, mut found) = ([None, None], [None, None]);
         for number in [0, 1] {
@@ -312,6 +315,53 @@ fn read_slot<F: Files>(files: &F, number: usize) -> Result<Option<(F::File, Opti
     Ok(Some((file, certified)))
 }
 
+/// Reads all segments; an error if one is damaged. The last may be being written, and is read by every start.
+pub(crate) fn check<F: Files>(files: &F) -> Result<(), Error> {
+    let numbers = Kind::Certificates.list(files)?;
+    for number in numbers.iter().rev().skip(1).rev() {
+        let (header, scan) = Scan::open(files, Kind::Certificates, *number)?;
+        let (offset, damage) = end_of(scan)?;
+        let damage = if header.is_none() { Some(Damage::SegmentHeader) } else { damage };
+        if let Some(damage) = damage {
+            let path = files.show(&Kind::Certificates.path(*number));
+            return Err(Error::Damaged { path, offset: offset.into(), damage });
+        }
+    }
+    Ok(())
+}
+
+/// Cuts full segments before the first damage in each.
+fn repair<F: Files>(files: &F, cuts: &mut Vec<Cut>) -> Result<(), Error> {
+    let numbers = Kind::Certificates.list(files)?;
+    for number in numbers.iter().rev().skip(1) {
+        let open = || Scan::open(files, Kind::Certificates, *number);
+        let (header, scan) = open()?;
+        let (offset, damage) = match header {
+            Some(_) => end_of(scan)?,
+            None => (0, Some(Damage::SegmentHeader)),
+        };
+        if damage.is_some() {
+            Cut::note(cuts, &open()?.1, offset, damage)?;
+            match header {
+                Some(_) => segment::cut(files, Kind::Certificates, *number, offset)?,
+                None => remove(files, *number)?,
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Where the certificates of a segment end, and what is wrong there.
+fn end_of<F: Files>(mut scan: Scan<F>) -> Result<(u32, Option<Damage>), Error> {
+    while let Some((offset, payload)) = scan.next()? {
+        if Certified::decode(&payload).is_none() {
+            return Ok((offset, Some(Damage::Differs)));
+        }
+    }
+    let end = scan.end();
+    Ok((end.offset, end.damage))
+}
+
 /// Reads a certificate that is kept.
 fn read_kept<F: Files>(files: &F, number: u32, place: Place) -> Result<Certified, Error> {
     let path = Kind::Certificates.path(number);
@@ -383,4 +433,92 @@ fn remove<F: Files>(files: &F, number: u32) -> Result<(), Error> {
     files.remove(&path).context("remove", || files.show(&path))?;
     let dir = Kind::Certificates.dir();
     files.sync_dir(dir).context("sync", || files.show(dir))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::files::memory;
+
+    fn certified(position: u64) -> Certified {
+        let certificate = Bytes::from(format!("the certificate of {position}"));
+        Certified { position: Position(position), id: Hash([position as u8; 32]), certificate }
+    }
+
+    fn recover(files: &memory::Files, scan: config::Scan) -> (Certificates<memory::Files>, Vec<Cut>) {
+        files.create_dir(Kind::Certificates.dir()).expect("creates");
+        let mut cuts = Vec::new();
+        let found = Certificates::recover(files, scan, u64::MAX, |_, _| Ok(true), &mut cuts);
+        (found.expect("recovers"), cuts)
+    }
+
+    /// Blocks of three segments.
+    fn positions() -> impl Iterator<Item = u64> {
+        (0..150_000).step_by(700)
+    }
+
+    fn stored() -> memory::Files {
+        let files = memory::Files::new(1);
+        let (mut certificates, _) = recover(&files, config::Scan::Tail);
+        for position in positions() {
+            certificates.put(certified(position), None).expect("puts");
+            certificates.sync().expect("syncs");
+            certificates.show();
+        }
+        assert_eq!(Kind::Certificates.list(&files).expect("lists"), [0, 1, 2]);
+        files
+    }
+
+    #[test]
+    fn segments_follow_one_another() {
+        let files = stored();
+        let (certificates, cuts) = recover(&files, config::Scan::Tail);
+        assert!(cuts.is_empty() && check(&files).is_ok());
+        let shared = certificates.shared();
+        for position in positions() {
+            assert_eq!(shared.at(&files, Position(position)).expect("reads"), Some(certified(position)));
+            assert_eq!(shared.at(&files, Position(position + 1)).expect("reads"), None);
+        }
+        assert_eq!(shared.newest().map(|newest| newest.position.0), positions().last());
+    }
+
+    #[test]
+    fn a_damaged_segment_is_told_and_a_repair_keeps_what_comes_before() {
+        for (at, kept) in [(5, 0), (60, 0), (2_000, 10)] {
+            let files = stored();
+            files.edit("certificates/000000.seg", |bytes| bytes[at] ^= 1);
+            assert!(matches!(check(&files), Err(Error::Damaged { .. })), "byte {at}");
+            let (_, cuts) = recover(&files, config::Scan::Tail);
+            assert!(cuts.is_empty() && check(&files).is_err(), "only a repair touches it");
+            let (certificates, cuts) = recover(&files, config::Scan::Whole);
+            assert_eq!(cuts.len(), 1);
+            check(&files).expect("it is repaired");
+            let has = |position: &u64| {
+                certificates.shared().at(&files, Position(*position)).expect("reads").is_some()
+            };
+            let found = positions().take_while(|position| *position < SPAN).filter(has).count();
+            assert!(found >= kept && found < 94, "{found}");
+            assert!(has(&positions().last().expect("some")));
+        }
+    }
+
+    #[test]
+    fn a_change_keeps_one_certificate_however_long_it_waits() {
+        let files = memory::Files::new(1);
+        let (mut certificates, _) = recover(&files, config::Scan::Tail);
+        for position in 0..40 {
+            // One change waits from 5 to 9 for 10, another from 20 on for 30.
+            let waiting = match position {
+                5..10 => Some(Height(10)),
+                20..30 => Some(Height(30)),
+                _ => None,
+            };
+            certificates.put(certified(position), waiting).expect("puts");
+            certificates.sync().expect("syncs");
+            certificates.show();
+        }
+        let shared = certificates.shared();
+        let has = |position: &u64| shared.at(&files, Position(*position)).expect("reads").is_some();
+        assert_eq!((0..40).filter(has).collect::<Vec<_>>(), [0, 5, 20, 39]);
+    }
 }

@@ -84,6 +84,14 @@ pub enum Error {
         /// The format's reason.
         reason: String,
     },
+    /// A certificate that is kept does not show what it should.
+    #[error("the certificate of the block at position {position} shows nothing: {reason}")]
+    Certificate {
+        /// The block's position.
+        position: Position,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// One height's journal has grown beyond all measure.
     #[error(
         "{path} holds {max_mib} MiB of one height, and nothing was decided: see what `consensus status` waits for"

@@ -31,6 +31,10 @@ pub(crate) trait Item {
     fn header(&self) -> &Header;
     /// Whether its header must be checked in full whatever the level.
     fn doubtful(&self) -> bool;
+    /// Whether the state after it is wanted.
+    fn wants_state(&self) -> bool {
+        false
+    }
 }
 
 /// A batch that was judged.
@@ -38,6 +42,8 @@ pub(crate) trait Item {
 pub(crate) struct Judged<T> {
     /// The items that hold, in order.
     pub(crate) items: Vec<T>,
+    /// The states after those that wanted one, with their numbers among the items.
+    pub(crate) states: Vec<(usize, State)>,
     /// The state after the last of them.
     pub(crate) state: State,
     /// Which checks ran.
@@ -62,6 +68,7 @@ struct Batch<T> {
     before: State,
     after: State,
     items: Vec<T>,
+    states: Vec<(usize, State)>,
     refused: Option<(T, Reason)>,
     jobs: Vec<Pending<Verdict>>,
 }
@@ -93,6 +100,7 @@ impl<'env, 'pool, T: Item> Judge<'env, 'pool, T> {
         assert!(!self.ended, "nothing follows a refused header");
         let before = self.state.clone();
         let mut kept = Vec::with_capacity(items.len());
+        let mut states = Vec::new();
         let mut jobs = Vec::new();
         let mut checks = Vec::new();
         let mut refused = None;
@@ -109,6 +117,9 @@ impl<'env, 'pool, T: Item> Judge<'env, 'pool, T> {
                 checks.push((kept.len(), self.format.checks(&self.state, item.header())));
             }
             self.state = next;
+            if item.wants_state() {
+                states.push((kept.len(), self.state.clone()));
+            }
             kept.push(item);
             if checks.len() == JOB_HEADERS {
                 let checks = std::mem::take(&mut checks);
@@ -118,7 +129,8 @@ impl<'env, 'pool, T: Item> Judge<'env, 'pool, T> {
         if !checks.is_empty() {
             jobs.push(self.pool.submit(move || run(&checks)));
         }
-        self.waiting.push_back(Batch { before, after: self.state.clone(), items: kept, refused, jobs });
+        let after = self.state.clone();
+        self.waiting.push_back(Batch { before, after, items: kept, states, refused, jobs });
     }
 
     /// The oldest batch, judged; `None` if there is none.
@@ -133,7 +145,8 @@ impl<'env, 'pool, T: Item> Judge<'env, 'pool, T> {
                 break;
             }
         }
-        Some(Judged { items: batch.items, state: batch.after, counts, refused: batch.refused })
+        let Batch { items, states, after, refused, .. } = batch;
+        Some(Judged { items, states, state: after, counts, refused })
     }
 
     /// Cuts a batch before the item that was refused; what was pushed after it is dropped.
@@ -141,6 +154,7 @@ impl<'env, 'pool, T: Item> Judge<'env, 'pool, T> {
         let mut behind = batch.items.drain(number..);
         batch.refused = behind.next().map(|item| (item, reason));
         drop(behind);
+        batch.states.retain(|(of, _)| *of < number);
         let follow = |state: State, item: &T| {
             self.format.next(&state, item.header()).expect("these headers followed when they were pushed")
         };

@@ -92,7 +92,7 @@ impl<F: Files> Reader<F> {
             true => Ok(index::read(files, &index, position, 1)?[0].id == id),
             false => Ok(false),
         };
-        let certificates = Certificates::recover(files, settled, is_settled, cuts)?;
+        let certificates = Certificates::recover(files, config.scan, settled, is_settled, cuts)?;
         let shared = Shared {
             files: files.clone(),
             index,
@@ -273,6 +273,11 @@ impl<F: Files> Reader<F> {
         };
         let entry = self.entry(position)?.filter(|entry| entry.id == certified.id);
         Ok(entry.map(|_| certified.certificate))
+    }
+
+    /// Reads all segments of certificates; an error if one is damaged.
+    pub(crate) fn check_certificates(&self) -> Result<(), Error> {
+        certificates::check(&self.shared.files)
     }
 
     /// The newest certificate.

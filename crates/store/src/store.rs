@@ -48,7 +48,7 @@ impl<F: Files> Store<F> {
             magic: format.magic().into(),
         };
         meta::check(&files, &identity)?;
-        for dir in [Kind::Log.dir(), Kind::Forks.dir()] {
+        for dir in [Kind::Log.dir(), Kind::Forks.dir(), Kind::Certificates.dir(), journal::DIR] {
             files.create_dir(dir).context("create", || files.show(dir))?;
         }
         snapshot::create_dir(&files)?;
@@ -170,6 +170,11 @@ impl<F: Files> Store<F> {
             store.journal.append(record);
             Ok(())
         })
+    }
+
+    /// Removes the consensus journal, whole or damaged: from then on there is none.
+    pub fn forget_journal(&mut self) -> Result<(), Error> {
+        self.write(|store| store.journal.forget())
     }
 
     /// Makes durable, and shows to readers, all that was put and settled. When it returns, it is kept.

@@ -1,5 +1,5 @@
-//! Checking a whole store: every record, the index, the headers file, every hash and link, and, if asked, every
-//! signature.
+//! Checking a whole store: every record, the index, the headers file, every hash and link, every certificate, and, if
+//! asked, every signature.
 //!
 //! It stops at the first thing that is wrong, and says where: a repair cuts the log there. Fork segments and
 //! snapshots are read by every start already.
@@ -7,10 +7,12 @@
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 
+use bytes::Bytes;
 use chain::{Block, Counts, Format, Header, Position, State};
 
 use crate::error::{Damage, Error};
 use crate::files::Files;
+use crate::finality::{self, Finality};
 use crate::index::{self, Entry, HEADERS, INDEX};
 use crate::judge::{Check, Item, Judge, Judged};
 use crate::parallel::{self, Pool};
@@ -44,6 +46,8 @@ pub struct Verified {
     pub state: State,
     /// Which checks ran.
     pub counts: Counts,
+    /// How far certificates show finality, where a format has them.
+    pub finality: Option<Finality>,
     /// What is wrong after those blocks; `None` if nothing is, or it was broken off.
     pub problem: Option<Error>,
 }
@@ -52,6 +56,7 @@ pub struct Verified {
 struct Settled {
     block: Block,
     entry: Entry,
+    certificate: Option<Bytes>,
 }
 
 impl Item for Settled {
@@ -61,6 +66,10 @@ impl Item for Settled {
 
     fn doubtful(&self) -> bool {
         false
+    }
+
+    fn wants_state(&self) -> bool {
+        self.certificate.is_some()
     }
 }
 
@@ -78,7 +87,16 @@ pub fn verify<F: Files>(
     progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
 ) -> Verified {
     let settled = reader.settled();
-    let mut run = Run { reader, last: None, pushed: 0, problem: None, blocks: 0, counts: Counts::default() };
+    let mut run = Run {
+        reader,
+        last: None,
+        pushed: 0,
+        problem: None,
+        blocks: 0,
+        counts: Counts::default(),
+        finality: finality::Walk::new(format),
+        is_broken: false,
+    };
     let state = std::thread::scope(|scope| {
         let pool = Pool::start(scope, options.threads);
         let mut judge = Judge::new(format, &pool, options.check, format.genesis());
@@ -98,12 +116,14 @@ pub fn verify<F: Files>(
                 state = run.take(judged);
             }
             let interrupted = progress(run.blocks).is_break();
-            if !more || judge.is_ended() || interrupted {
+            if !more || judge.is_ended() || run.is_broken || interrupted {
                 break state;
             }
         }
     });
-    Verified { blocks: run.blocks, state, counts: run.counts, problem: run.problem }
+    let damage = reader.check_certificates().err();
+    let finality = run.finality.map(finality::Walk::end);
+    Verified { blocks: run.blocks, state, counts: run.counts, finality, problem: run.problem.or(damage) }
 }
 
 struct Run<'a, F: Files> {
@@ -114,6 +134,9 @@ struct Run<'a, F: Files> {
     problem: Option<Error>,
     blocks: u64,
     counts: Counts,
+    finality: Option<finality::Walk>,
+    /// A certificate shows nothing.
+    is_broken: bool,
 }
 
 impl<F: Files> Run<'_, F> {
@@ -136,8 +159,20 @@ impl<F: Files> Run<'_, F> {
     }
 
     fn take(&mut self, judged: Judged<Settled>) -> State {
+        let first = self.blocks;
         self.blocks += judged.items.len() as u64;
         self.counts += judged.counts;
+        for (number, state) in &judged.states {
+            let certificate = judged.items[*number].certificate.as_ref().expect("it wanted its state");
+            let shown = self.finality.as_mut().map_or(Ok(()), |walk| walk.next(state, certificate));
+            if let Err(reason) = shown
+                && !self.is_broken
+            {
+                let position = Position(first + *number as u64);
+                self.problem = Some(Error::Certificate { position, reason });
+                self.is_broken = true;
+            }
+        }
         if let Some((_, reason)) = judged.refused {
             let position = Position(self.blocks);
             self.problem = Some(Error::Refused { position, reason: reason.to_string() });
@@ -192,7 +227,8 @@ fn read_stretch<F: Files>(
             return Err(reader.damaged_at(HEADERS, offset, Damage::Differs));
         }
         start = end;
-        items.push(Settled { block, entry });
+        let certificate = reader.certificate(position)?;
+        items.push(Settled { block, entry, certificate });
     }
     Ok(())
 }

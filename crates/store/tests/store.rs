@@ -117,6 +117,46 @@ fn runs_hold_what_was_asked_for_and_no_more() {
 }
 
 #[test]
+fn what_members_ask_for_is_read() {
+    let world = World::new(12);
+    let (store, _) = world.open(&world.stored(1), Scan::Tail).expect("opens");
+    let reader = store.reader();
+    let point = |at: usize| world.trunk[at].header.point();
+    let unknown = Point::Block(Slot(5), Hash([9; 32]));
+    let found = reader.find(&[unknown, Point::Origin, point(7), point(3)]).expect("reads");
+    assert_eq!(found, Some((Position(7), world.states[8].tip)));
+    assert_eq!(reader.find(&[unknown]).expect("reads"), None);
+    for (from, max, wanted) in [(0, 3, 0..3), (10, 9, 10..12), (12, 3, 12..12), (99, 3, 12..12), (4, 0, 4..4)]
+    {
+        let headers = reader.headers(&world.format, Position(from), max).expect("reads");
+        let headers = headers.into_iter().map(|(header, _)| header);
+        assert!(headers.eq(world.trunk[wanted].iter().map(|block| block.header.clone())), "{from}, {max}");
+    }
+    let bytes = |range: std::ops::Range<usize>| -> u64 {
+        world.trunk[range].iter().map(|block| block.raw.len() as u64).sum()
+    };
+    let read = |from, to, max, max_bytes| {
+        let blocks =
+            reader.decoded(&world.format, Position(from), Position(to), max, max_bytes).expect("reads");
+        let first = from as usize;
+        assert_eq!(blocks, world.trunk[first.min(12)..(first + blocks.len()).min(12)]);
+        blocks.len()
+    };
+    assert_eq!(read(2, 5, 100, u64::MAX), 4);
+    assert_eq!(read(2, u64::MAX, 100, u64::MAX), 10);
+    assert_eq!(read(2, 5, 3, u64::MAX), 3);
+    assert_eq!(read(2, 5, 0, u64::MAX), 0);
+    assert_eq!(read(2, 9, 9, 0), 1);
+    assert_eq!(read(2, 9, 9, bytes(2..6)), 4);
+    assert_eq!(read(2, 9, 9, bytes(2..6) - 1), 3);
+    assert_eq!((read(12, 12, 9, 9), read(5, 4, 9, 9)), (0, 0));
+    let between =
+        |from, to| reader.decoded_between(&world.format, &from, &to, 100, u64::MAX).expect("reads").len();
+    assert_eq!((between(point(3), point(6)), between(point(3), unknown)), (4, 9));
+    assert_eq!((between(unknown, point(6)), between(point(6), point(3))), (0, 0));
+}
+
+#[test]
 fn a_boundary_block_and_its_child_are_told_apart_by_their_hash() {
     let (mut store, _) =
         Store::open(memory::Files::new(1), &native_format(7), &Config::default()).expect("opens");

@@ -87,14 +87,18 @@ struct Slot<F: Files> {
 impl<F: Files> Writer<F> {
     /// Reads what is there, and cleans away what a torn batch left.
     pub(crate) fn recover(files: &F) -> Result<(Self, Journal), Error> {
-        files.create_dir(DIR).context("create", || files.show(DIR))?;
-        let (standing, journal) = match meta::has_journal(files)? {
+        let is_noted = meta::has_journal(files)?;
+        // A journal that was put here from a backup counts, too.
+        let (standing, journal) = match is_noted || is_begun(files)? {
             false => (Standing::None, Journal::Read(Vec::new())),
             true => match open(files)? {
                 Ok((open, records)) => (Standing::Open(open), Journal::Read(records)),
                 Err(damaged) => (Standing::None, damaged),
             },
         };
+        if let (false, Standing::Open(_)) = (is_noted, &standing) {
+            meta::note_journal(files, true)?;
+        }
         Ok((Self { files: files.clone(), standing, pending: Vec::new(), begins: false }, journal))
     }
 
@@ -136,6 +140,21 @@ impl<F: Files> Writer<F> {
             open.write(&self.files, &[])?;
         }
         Ok(())
+    }
+
+    /// Removes the journal.
+    pub(crate) fn forget(&mut self) -> Result<(), Error> {
+        self.pending.clear();
+        self.begins = false;
+        self.standing = Standing::None;
+        for path in paths() {
+            match self.files.remove(&path) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                other => other.context("remove", || self.files.show(&path))?,
+            }
+        }
+        self.files.sync_dir(DIR).context("sync", || self.files.show(DIR))?;
+        meta::note_journal(&self.files, false)
     }
 
     fn begin_next(&mut self) -> Result<(), Error> {
@@ -239,6 +258,19 @@ fn create<F: Files>(files: &F) -> Result<[Slot<F>; 2], Error> {
     Ok(slots)
 }
 
+/// Whether there is more than what the first journal leaves that was cut short when it began.
+fn is_begun<F: Files>(files: &F) -> Result<bool, Error> {
+    let mut held = [Vec::new(), Vec::new()];
+    for (held, path) in held.iter_mut().zip(paths()) {
+        match load(files, &path)? {
+            Ok((_, bytes)) => *held = bytes,
+            Err(Damage::Missing | Damage::Lost) => {}
+            Err(_) => return Ok(true),
+        }
+    }
+    Ok(!matches!(current(&held.each_ref().map(|bytes| &bytes[..])), Err((1, 0, Damage::Lost))))
+}
+
 /// A journal and its records, or how it is damaged.
 type Found<F> = Result<(Open<F>, Vec<Bytes>), Journal>;
 /// A slot and what its file holds.
@@ -294,7 +326,10 @@ fn load<F: Files>(files: &F, path: &str) -> Result<Result<Loaded<F>, Damage>, Er
         other => other.context("open", show)?,
     };
     let len = file.len().context("read", show)?;
-    if len == 0 || !len.is_multiple_of(STEP_BYTES) {
+    if len == 0 {
+        return Ok(Err(Damage::Lost));
+    }
+    if !len.is_multiple_of(STEP_BYTES) {
         return Ok(Err(Damage::Torn));
     }
     if len > MAX_BYTES {

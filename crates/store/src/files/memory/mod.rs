@@ -94,6 +94,11 @@ impl Files {
         self.lock_disk().ops
     }
 
+    /// How many of them made something durable.
+    pub fn syncs(&self) -> u64 {
+        self.lock_disk().syncs
+    }
+
     /// The names of all files, sorted.
     pub fn paths(&self) -> Vec<String> {
         self.lock_disk().now.files.keys().cloned().collect()
@@ -210,6 +215,7 @@ impl super::Files for Files {
     fn sync_dir(&self, dir: &str) -> io::Result<()> {
         let mut disk = self.lock_disk();
         disk.count_op()?;
+        disk.syncs += 1;
         let pending = std::mem::take(&mut disk.pending);
         for (of, change) in pending {
             if of == dir {
@@ -293,6 +299,7 @@ impl super::File for File {
                 inode.pending.clear();
                 return Err(error);
             }
+            disk.syncs += 1;
             if !disk.lying {
                 disk.inodes[id].sync();
             }

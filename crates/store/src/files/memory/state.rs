@@ -17,6 +17,7 @@ pub(super) struct Disk {
     pub(super) pending: Vec<(String, NameChange)>,
     pub(super) locked: BTreeSet<String>,
     pub(super) ops: u64,
+    pub(super) syncs: u64,
     pub(super) fault: Option<Fault>,
     /// Syncs say that they are done, and do nothing.
     pub(super) lying: bool,
