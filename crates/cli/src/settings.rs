@@ -159,7 +159,9 @@ fn place(command: &Command) -> Option<&Place> {
         )
         | Command::Consensus(Consensus::Status(place))
         | Command::Block(Block::Blacklist { place, .. })
-        | Command::Db(Db::Verify { place, .. } | Db::Export { place, .. })
+        | Command::Db(
+            Db::Verify { place, .. } | Db::ForgetJournal { place, .. } | Db::Export { place, .. },
+        )
         | Command::Config(ConfigCommand::Show(place) | ConfigCommand::Check(place)) => Some(place),
         Command::Follow(_) | Command::Devnet(_) | Command::Completions { .. } => None,
     }

@@ -261,6 +261,14 @@ pub(crate) enum Db {
         #[arg(long)]
         repair: bool,
     },
+    /// Remove the consensus journal: what this node's key voted for in the height that was under way is forgotten.
+    ForgetJournal {
+        #[command(flatten)]
+        place: Place,
+        /// The key votes nowhere else, and the others have decided that height, or never will without it.
+        #[arg(long)]
+        yes: bool,
+    },
     /// Write the blocks out again.
     Export {
         #[command(flatten)]

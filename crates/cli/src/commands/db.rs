@@ -1,4 +1,4 @@
-//! `db verify` and `db export`: looking after a data directory that no node is using.
+//! `db verify`, `db export` and `db forget-journal`: looking after a data directory that no node is using.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -11,7 +11,7 @@ use anabranch::network_id::NetworkId;
 use anabranch::store::files::disk;
 use anabranch::store::immutable::export;
 use anabranch::store::verify::{Verified, Verify, verify};
-use anabranch::store::{self, Recovered, Scan, Store};
+use anabranch::store::{self, Error, Finality, Journal, Recovered, Scan, Store};
 use serde_json::json;
 
 use super::serve;
@@ -23,6 +23,7 @@ use crate::{progress, settings, shutdown};
 pub(super) fn run(db: &Db, config: &Config, output: Output) -> Result<(), Failure> {
     match db {
         Db::Verify { check, repair, .. } => run_verify(*check, *repair, config, output),
+        Db::ForgetJournal { yes, .. } => forget_journal(*yes, config, output),
         Db::Export { output: file, immutable, .. } => match (file, immutable) {
             (Some(file), _) => export_blocks(file, config, output),
             (None, Some(dir)) => export_immutable(dir, config, output),
@@ -64,10 +65,19 @@ fn run_verify(check: Check, repair: bool, config: &Config, output: Output) -> Re
     bar.finish_and_clear();
     print_verified(&verified, &found, total, output)?;
     if let Some(problem) = &verified.problem {
-        return Err(Failure::new(Kind::Damaged, problem).hint(format!(
-            "the first {} blocks are sound; `anabranch db verify --repair` cuts the log back to what is whole",
-            verified.blocks
-        )));
+        let hint = match problem {
+            Error::Certificate { .. } => {
+                "the blocks are sound; put another node's `certificates` directory in the \
+                place of this one's, or remove it: this node then goes on, but cannot show newcomers what is \
+                irreversible before its newest block"
+                    .to_owned()
+            }
+            _ => format!(
+                "the first {} blocks are sound; `anabranch db verify --repair` cuts back to what is whole",
+                verified.blocks
+            ),
+        };
+        return Err(Failure::new(Kind::Damaged, problem).hint(hint));
     }
     if verified.blocks < total {
         return Err(Failure::new(Kind::Interrupted, "stopped before the end").hint("run it again"));
@@ -76,8 +86,9 @@ fn run_verify(check: Check, repair: bool, config: &Config, output: Output) -> Re
 }
 
 fn print_verified(verified: &Verified, found: &Recovered, total: u64, output: Output) -> io::Result<()> {
-    let Verified { blocks, counts, problem, .. } = verified;
+    let Verified { blocks, counts, problem, finality, .. } = verified;
     let cuts: Vec<_> = found.cut.iter().map(ToString::to_string).collect();
+    let finality = finality.as_ref();
     let object = json!({
         "blocks": blocks,
         "settled": total,
@@ -91,6 +102,11 @@ fn print_verified(verified: &Verified, found: &Recovered, total: u64, output: Ou
             "boundaries": counts.boundaries,
             "nonces_unknown": counts.nonces_unknown,
         },
+        "finality": finality.map(|found| json!({
+            "certificates": found.certificates,
+            "height": found.shown.map(|tip| tip.height.0),
+            "gap": found.gap.map(|tip| tip.height.0),
+        })),
         "problem": problem.as_ref().map(ToString::to_string),
     });
     output.line(&object, || {
@@ -105,8 +121,55 @@ fn print_verified(verified: &Verified, found: &Recovered, total: u64, output: Ou
                 counts.nonces_unknown
             ));
         }
+        lines.extend(finality.map(finality_line));
+        lines.extend(journal_line(&found.journal));
         lines.join("\n")
     })
+}
+
+fn finality_line(found: &Finality) -> String {
+    let Finality { certificates, shown, gap } = found;
+    let shown = match shown {
+        Some(tip) => {
+            format!("{certificates} certificates hold: finality is shown up to height {}", tip.height)
+        }
+        None => format!("{certificates} certificates hold: no certificate shows finality from genesis"),
+    };
+    match gap {
+        Some(tip) => format!(
+            "{shown}; the certificate that introduces the validators of height {} is missing: newcomers need another \
+             node for what follows",
+            tip.height
+        ),
+        None => shown,
+    }
+}
+
+fn journal_line(journal: &Journal) -> Option<String> {
+    let Journal::Damaged { path, offset, damage } = journal else { return None };
+    Some(format!(
+        "the consensus journal is damaged, {path} at byte {offset}: {damage}; this node does not vote until the other \
+         validators have decided the next height: restore the journal, or see `db forget-journal`"
+    ))
+}
+
+fn forget_journal(yes: bool, config: &Config, output: Output) -> Result<(), Failure> {
+    let (_, mut store, found) = open(config, Scan::Tail)?;
+    let holds = match &found.journal {
+        Journal::Read(records) if records.is_empty() => {
+            return Ok(output.line(&json!({ "forgotten": false }), || "there is no journal here".to_owned())?);
+        }
+        Journal::Read(records) => format!("{} records", records.len()),
+        Journal::Damaged { damage, .. } => format!("a damage: {damage}"),
+    };
+    if !yes {
+        let message = format!("the journal holds {holds}; without it this node may vote twice in one height");
+        return Err(Failure::new(Kind::Failed, message).hint(
+            "if its key votes nowhere else, and the others decided that height or never will without it, say --yes",
+        ));
+    }
+    store.forget_journal().map_err(|error| serve::store(&error))?;
+    Ok(output.line(&json!({ "forgotten": true }), || format!("the journal is removed; it held {holds}"))?)
 }
 
 fn export_blocks(file: &Path, config: &Config, output: Output) -> Result<(), Failure> {
