@@ -3,6 +3,8 @@
 //! Such bodies are known to be irreversible: they go straight to the log, never to the files of forks. Their place in
 //! the tree is until then in memory alone, which nothing rests on: what is lost is asked for again.
 
+use std::time::Duration;
+
 use chain::native::read_fields;
 use chain::{Block, Header, Point};
 use diffusion::sync::{Chain as _, bodies, ranges};
@@ -10,6 +12,9 @@ use link::PeerId;
 
 use super::{Member, Violation};
 use crate::Output;
+
+/// After how long peers are taken to have again what they left out of a range: they may have it by now. A guess.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
 
 impl Member {
     /// What the chain to the last certified block lacks, oldest first.
@@ -46,6 +51,10 @@ impl Member {
     /// Tells who has what, and asks.
     pub(super) fn ask_ranges(&mut self, out: &mut Vec<Output>) {
         let Some(last) = self.ranged else { return };
+        if self.ranges_again <= self.now.mono {
+            self.ranges_again = self.now.mono + ASK_AGAIN;
+            self.peers.values_mut().for_each(|peer| peer.told_has = 0);
+        }
         for id in self.peers.keys().copied().collect::<Vec<_>>() {
             let peer = &self.peers[&id];
             let Some(received) = peer.sync.status().received.filter(|_| peer.is_joined) else { continue };
@@ -61,6 +70,11 @@ impl Member {
         }
         let ask = self.may_fetch();
         self.tell_ranges(ranges::Input::Tick { ask }, out);
+    }
+
+    /// When ranges are worth another look though nothing comes.
+    pub(super) fn ranges_deadline(&self) -> Option<Duration> {
+        self.ranged.map(|_| self.ranges_again)
     }
 
     /// A body of a range.

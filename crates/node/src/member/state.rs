@@ -54,6 +54,8 @@ pub struct Member {
     pub(super) ranges: ranges::State<PeerId>,
     /// The count of the last block that was wanted in ranges, while any is.
     pub(super) ranged: Option<u64>,
+    /// When peers are taken to have again what they left out.
+    pub(super) ranges_again: Duration,
     pub(super) routing: routing::State<PeerId>,
     pub(super) speaking: Speaking,
     pub(super) works: BTreeMap<Ticket, Job>,
@@ -171,6 +173,7 @@ impl Member {
             early: BTreeMap::new(),
             ranges: ranges::State::new(config.ranges),
             ranged: None,
+            ranges_again: Duration::ZERO,
             routing: routing::State::new(routing::Config::new(chain, rng.random())),
             speaking: Speaking::default(),
             works: BTreeMap::new(),
@@ -238,7 +241,12 @@ impl Member {
             self.routing.next_deadline(),
             self.relay.next_deadline(),
         ];
-        let own = [self.producing_deadline(), self.judging_deadline(), self.inbox_deadline()];
+        let own = [
+            self.producing_deadline(),
+            self.judging_deadline(),
+            self.inbox_deadline(),
+            self.ranges_deadline(),
+        ];
         machines.into_iter().chain(own).flatten().min()
     }
 

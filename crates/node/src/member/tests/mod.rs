@@ -1,5 +1,7 @@
 mod agreement;
+mod app;
 mod catching_up;
 mod crashes;
+mod disk;
 mod faults;
 mod world;

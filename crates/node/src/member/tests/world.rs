@@ -11,17 +11,19 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chain::native::ballot::Kind;
-use chain::native::{self, Faults, Key, Params, Validator, Validators, transaction_id, transactions};
-use chain::{Block, Entry, Format, Hash, Height, Point, Position, State, Tip};
+use chain::native::{Faults, Key, Params, Validator, Validators, transaction_id, transactions};
+use chain::{Block, Entry, Format, Hash, Height, Position, Tip};
 use consensus::quorum::{self, Bounds, Journal};
 use link::{PeerId, Protocol, Time, channel};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
-use crate::application::{Answer, Applied, Question, Verdict};
+use super::app::App;
+use super::disk::Disk;
+use crate::application::{Answer, Question, Verdict};
 use crate::member::{Config, Event, Member, Violation};
 use crate::work::Work;
-use crate::{Command, Found, Input, Load, Notice, Output, Record, Role, Start, Ticket};
+use crate::{Command, Input, Notice, Output, Record, Role, Start, Ticket};
 
 /// When the world begins, since the Unix epoch.
 pub(super) const EPOCH: Duration = Duration::from_secs(1_700_000_000);
@@ -91,33 +93,6 @@ impl Setup {
             near: 8,
         }
     }
-}
-
-/// The disk and what is on it.
-#[derive(Debug)]
-pub(super) struct Disk {
-    pub(super) log: Vec<(Block, Option<Bytes>)>,
-    txs: BTreeSet<Hash>,
-    pub(super) states: Vec<State>,
-    pub(super) forks: Vec<Block>,
-    pub(super) journal: Vec<quorum::Record>,
-    pub(super) is_journal_damaged: bool,
-    unsynced: VecDeque<(Ticket, Record)>,
-    durable: Ticket,
-    pub(super) fails: bool,
-}
-
-/// The application: its state outlasts every crash.
-#[derive(Debug)]
-pub(super) struct App {
-    pub(super) applied: Applied,
-    pub(super) delay: Duration,
-    pub(super) is_asleep: bool,
-    /// Whether it takes transactions that are wrong.
-    pub(super) is_careless: bool,
-    busy: Duration,
-    sleeping: Vec<(Ticket, Question)>,
-    pub(super) delivered: Vec<Hash>,
 }
 
 pub(super) struct Node {
@@ -760,26 +735,7 @@ impl World {
 
 impl Node {
     fn new(format: &Format) -> Self {
-        let disk = Disk {
-            log: Vec::new(),
-            txs: BTreeSet::new(),
-            states: vec![format.genesis()],
-            forks: Vec::new(),
-            journal: Vec::new(),
-            is_journal_damaged: false,
-            unsynced: VecDeque::new(),
-            durable: Ticket(0),
-            fails: false,
-        };
-        let app = App {
-            applied: Applied { tip: Tip::default(), root: None, validators: None },
-            delay: ms(1),
-            is_asleep: false,
-            is_careless: false,
-            busy: Duration::ZERO,
-            sleeping: Vec::new(),
-            delivered: Vec::new(),
-        };
+        let (disk, app) = (Disk::new(format), App::new());
         Self {
             member: None,
             disk,
@@ -819,91 +775,5 @@ impl Node {
             journal,
             applied: Some(self.app.applied.clone()),
         }
-    }
-}
-
-impl Disk {
-    fn apply(&mut self, record: Record) {
-        match record {
-            Record::Fork(block) => self.forks.push(block),
-            Record::Settle { blocks, state, certificate } => {
-                let last = blocks.len() - 1;
-                for (at, block) in blocks.into_iter().enumerate() {
-                    let prev = self.log.last().map(|(block, _)| block.header.id);
-                    assert_eq!(block.header.prev, prev, "the log has no gaps");
-                    native::check_body(&block).expect("what is settled was checked");
-                    self.txs
-                        .extend(transactions(&block).expect("a block").iter().map(|tx| transaction_id(tx)));
-                    self.log.push((block, certificate.clone().filter(|_| at == last)));
-                }
-                let settled = self.log.len() as u64;
-                self.forks.retain(|block| block.header.height.0 >= settled);
-                self.states.push(state);
-            }
-            Record::Journal(record) => {
-                if matches!(record, quorum::Record::Height { .. }) {
-                    self.journal.clear();
-                }
-                self.journal.push(record);
-            }
-        }
-    }
-
-    fn find(&self, point: &Point) -> Option<usize> {
-        self.log.iter().position(|(block, _)| block.header.point() == *point)
-    }
-
-    fn load(&self, load: &Load) -> Found {
-        let in_row = |from: usize, to: usize, max: u32, max_bytes: u64| {
-            let mut bytes = 0;
-            let blocks = self.log.get(from..to.min(self.log.len())).unwrap_or_default().iter();
-            let within = blocks.take(max as usize).take_while(|(block, _)| {
-                let fits = bytes == 0 || bytes + block.raw.len() as u64 <= max_bytes;
-                bytes += block.raw.len() as u64;
-                fits
-            });
-            Found::Blocks(within.map(|(block, _)| block.clone()).collect())
-        };
-        match load {
-            Load::Points(positions) => {
-                let at = |at: &Position| self.log.get(at.0 as usize).map(|(block, _)| block.header.point());
-                Found::Points(positions.iter().filter_map(at).collect())
-            }
-            Load::Find(points) => {
-                let at = points.iter().find_map(|point| self.find(point));
-                Found::Place(at.map(|at| (Position(at as u64), self.log[at].0.header.tip())))
-            }
-            Load::Headers { from, max } => {
-                let headers = self.log.iter().skip(from.0 as usize).take(*max as usize);
-                Found::Headers(
-                    headers.map(|(block, certificate)| (block.header.clone(), certificate.clone())).collect(),
-                )
-            }
-            Load::Blocks { from, to, max, max_bytes } => match self.find(from) {
-                Some(from) => in_row(from, self.find(to).map_or(usize::MAX, |to| to + 1), *max, *max_bytes),
-                None => Found::Blocks(Vec::new()),
-            },
-            Load::BlocksAt { from, max, max_bytes } => in_row(from.0 as usize, usize::MAX, *max, *max_bytes),
-        }
-    }
-}
-
-impl App {
-    /// Takes a block in.
-    fn apply(&mut self, block: &Block) -> Applied {
-        let before = self.applied.tip.point.hash();
-        assert_eq!(block.header.prev, before, "deliveries come in the order of the chain, each once");
-        let mut validators = self.applied.validators.clone();
-        for tx in transactions(block).expect("a block") {
-            assert_ne!(&tx[..], WRONG, "a wrong block was decided");
-            if let Some(keys) = tx.strip_prefix(b"validators:") {
-                validators = Some(self::validators(keys));
-            }
-        }
-        let root = self.applied.root.unwrap_or_default();
-        let root = native::blake2b(&[&root.0[..], &block.header.id.0].concat());
-        self.delivered.push(block.header.id);
-        self.applied = Applied { tip: block.header.tip(), root: Some(root), validators };
-        self.applied.clone()
     }
 }
