@@ -1,6 +1,7 @@
 //! What a node says about itself: the answers of the admin API, for operators and programs.
 
 mod consensus;
+mod member;
 mod orders;
 
 use serde::{Deserialize, Serialize};
@@ -8,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::{downstream, engine};
 
 pub use consensus::{Consensus, Evidence};
+pub use member::{Application, Member, PeerChain};
 pub use orders::{BlockOrder, Done, Mode, ModeOrder, PeerOrder};
 
 /// The whole of `/status`.
@@ -50,6 +52,9 @@ pub struct Status {
     pub produced: u64,
     /// Checks passed since the start.
     pub checks: Checks,
+    /// What a member of a chain with validators says beside that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub member: Option<Member>,
 }
 
 /// How many checks passed since the start.

@@ -21,10 +21,13 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 const NODES: u8 = 4;
 
+/// The blocks of a chain by height: what each is called, and its transactions.
+type Blocks = BTreeMap<Height, (Hash, Vec<Vec<u8>>)>;
+
 /// What a chain says, block by block. It forgets all of it when its node goes.
 #[derive(Debug)]
 struct Tally {
-    blocks: watch::Sender<BTreeMap<Height, (Hash, Vec<Vec<u8>>)>>,
+    blocks: watch::Sender<Blocks>,
     applied: Mutex<Applied>,
 }
 

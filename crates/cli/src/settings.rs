@@ -125,6 +125,17 @@ pub(crate) fn identity(config: &Config) -> Result<PathBuf, Failure> {
     }
 }
 
+/// The file with the key that this configuration's node votes with.
+///
+/// # Errors
+/// As [`data_dir`].
+pub(crate) fn validator(config: &Config) -> Result<PathBuf, Failure> {
+    match &config.consensus.key {
+        Some(path) => Ok(path.clone()),
+        None => Ok(data_dir(config)?.join(key_file::VALIDATOR_NAME)),
+    }
+}
+
 fn read(path: &Path) -> Result<Config, Failure> {
     Config::read(path).map_err(|error| {
         Failure::new(Kind::Config, error).hint("`anabranch config show` prints every key with its default")

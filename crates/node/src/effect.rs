@@ -381,6 +381,16 @@ pub enum Notice {
         /// In which round.
         round: u32,
     },
+    /// This node's validator key speaks elsewhere.
+    #[error(
+        "this node's validator key is used by another node{}: stop one of the two; they will vote against each other, \
+         and the chain counts that as a lie of this validator",
+        peer.map_or(String::new(), |peer| format!(", {peer}"))
+    )]
+    KeyElsewhere {
+        /// Who, where it is a peer.
+        peer: Option<PeerId>,
+    },
     /// This validator votes no more.
     #[error("this validator does not vote any more: {halt}")]
     Halted {

@@ -31,7 +31,7 @@ impl Numbers {
         let status = &snapshot.node;
         let connected = snapshot.connected_upstreams() as f64;
         let ready = f64::from(u8::from(snapshot.is_ready()));
-        let gauges = vec![
+        let mut gauges = vec![
             ("ready", "1 while clients get what the node promises them", ready),
             ("head_height", "Block number of the head", status.head.height.0 as f64),
             ("head_slot", "Slot of the head", slot(&status.head)),
@@ -64,7 +64,7 @@ impl Numbers {
             ("uptime_seconds", "Since the start", snapshot.uptime.as_secs_f64()),
         ];
         let checks = &status.checks;
-        let counters = vec![
+        let mut counters = vec![
             ("headers_checked", "Headers that passed all checks", checks.headers),
             ("bodies_checked", "Bodies that passed all checks", checks.bodies),
             (
@@ -83,8 +83,52 @@ impl Numbers {
             ),
             ("blocks_produced", "Blocks that this node made", status.produced),
         ];
+        if let Some(member) = &status.member {
+            gauges.extend(member_gauges(member));
+            counters.extend(member_counters(member));
+        }
         Self { gauges, counters }
     }
+}
+
+/// What a member of a chain with validators adds.
+fn member_gauges(member: &node::member::Status) -> Vec<(&'static str, &'static str, f64)> {
+    let node::member::Status { consensus, routing, .. } = member;
+    let height = consensus.height.map_or(0, |height| height.0);
+    let mut gauges = vec![
+        ("consensus_height", "Height that is decided on", height as f64),
+        ("consensus_round", "Round of it", f64::from(consensus.round)),
+        ("certified_height", "Block number of the last certified block", member.certified.height.0 as f64),
+        ("pool_unjudged", "Transactions that the application has not judged", member.unjudged as f64),
+        ("bodies_ranged", "Bodies that are wanted in ranges", member.ranged as f64),
+        ("bodies_parents", "Producers whose bodies a peer pushes", member.bodies.parents as f64),
+        ("validators_others", "Other validators", routing.producers as f64),
+        ("validators_reachable", "Of these, those to whom there is a way", routing.reachable as f64),
+        ("routing_unconfirmed", "Own packets that were not confirmed", routing.unconfirmed as f64),
+    ];
+    if let Some(application) = &member.application {
+        let (height, is_stopped) = (application.applied.height.0, application.stopped.is_some());
+        gauges.push(("application_height", "Block number of the application's last block", height as f64));
+        let outstanding = application.outstanding as f64;
+        gauges.push(("application_outstanding", "Blocks on their way to the application", outstanding));
+        let is_stopped = f64::from(u8::from(is_stopped));
+        gauges.push(("application_stopped", "1 while it gets no blocks, since it failed", is_stopped));
+    }
+    gauges
+}
+
+fn member_counters(member: &node::member::Status) -> Vec<(&'static str, &'static str, u64)> {
+    let (bodies, counts) = (&member.bodies, &member.routing.counts);
+    vec![
+        ("consensus_evidence", "Lies of validators that were seen", member.evidence.len() as u64),
+        ("bodies_arrived", "Bodies that arrived from peers", bodies.arrived),
+        ("bodies_twice", "Bodies that arrived though they were there", bodies.twice),
+        ("bodies_late", "Requests for bodies that ran out of time", bodies.late),
+        ("routing_duplicates", "Packets that came again", counts.duplicates),
+        ("routing_floods", "Packets that went over every link", counts.floods),
+        ("routing_faults", "Hops that did not deliver", counts.faults),
+        ("routing_claims_elsewhere", "Claims with our key that are not ours", counts.claims_elsewhere),
+    ]
 }
 
 /// The slot of a tip; 0 at origin.

@@ -8,7 +8,7 @@ use axum::routing::{get, post};
 use bytes::Bytes;
 use serde_json::json;
 
-use super::Api;
+use super::{Api, silent};
 use crate::runtime::{Order, Peering, Refusal};
 use crate::status::PeerOrder;
 
@@ -26,12 +26,14 @@ pub(super) fn routes() -> Router<Api> {
 
 async fn list(State(api): State<Api>) -> Response {
     let Peering { network, .. } = &api.insight.peering;
+    let Some(chains) = api.insight.peer_chains().await else { return silent() };
     let banned: Vec<String> = network.banned().iter().map(ToString::to_string).collect();
     Json(json!({
         "peer": network.peer_id().to_string(),
         "sockets": network.peers(),
         "known": network.known(),
         "banned": banned,
+        "chains": chains,
         "totals": network.totals(),
     }))
     .into_response()

@@ -11,10 +11,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::connected::Task;
 use super::peers::Peers;
 use super::{Ask, Dial, Event, MAX_EVENTS, Parts, Report, checks, echo, persist, storage};
 use crate::clock::Clock;
-use crate::connection::{self, Connection, Told};
+use crate::connection::{self, Connection};
 use crate::logic::{self, Logic};
 use crate::network::{self, Sink};
 
@@ -377,48 +378,4 @@ fn application(
         // Fails when the engine is gone; then the pool is about to be dropped.
         let _ = events.blocking_send(Event::Answer(Input::Answered { ticket, answer }));
     })
-}
-
-/// The task of one connection.
-struct Task {
-    id: UpstreamId,
-    dial: u64,
-    events: mpsc::Sender<Event>,
-    commands: mpsc::Receiver<upstream::Command>,
-}
-
-impl Task {
-    async fn run(mut self, dialled: impl Future<Output = Result<Connection, connection::Error>>) {
-        let (id, dial) = (self.id, self.dial);
-        let mut connection = match dialled.await {
-            Ok(connection) => connection,
-            Err(error) => {
-                let event = Event::Lost { id, dial, error: error.to_string() };
-                // Fails when the engine is stopping.
-                let _ = self.events.send(event).await;
-                return;
-            }
-        };
-        loop {
-            let told = tokio::select! {
-                told = connection.next() => told,
-                command = self.commands.recv() => {
-                    let Some(command) = command else { return };
-                    connection.command(command);
-                    continue;
-                }
-            };
-            let (event, is_over) = match told {
-                Told::Events(events) => {
-                    let is_over = events.iter().any(|event| matches!(event, upstream::Event::Closed { .. }));
-                    (Event::Upstream { id, dial, events }, is_over)
-                }
-                Told::Lost(error) => (Event::Lost { id, dial, error }, true),
-            };
-            // Fails when the engine is stopping.
-            if self.events.send(event).await.is_err() || is_over {
-                return;
-            }
-        }
-    }
 }

@@ -16,6 +16,7 @@
 //! the dial that it belongs to.
 
 mod checks;
+mod connected;
 mod drive;
 mod echo;
 mod peers;

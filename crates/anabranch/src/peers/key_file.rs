@@ -1,4 +1,5 @@
-//! The file with the secret that a node proves who it is with: 64 hexadecimal digits, for its owner alone.
+//! The files with the secrets that a node proves who it is with, and that a validator votes with: 64 hexadecimal digits,
+//! for their owner alone.
 //!
 //! A file that others may read is refused, and so is one that is already there when a new key is to be
 //! written: a lost key is a lost name.
@@ -8,12 +9,16 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use chain::native::Key;
 use link::Identity;
 use rand::TryRng;
 use rand::rngs::SysRng;
 
-/// The file's name inside a data directory.
+/// The name of the file inside a data directory by which peers know the node.
 pub const NAME: &str = "peer.key";
+
+/// The name of the file inside a data directory that the node votes with, where it does.
+pub const VALIDATOR_NAME: &str = "validator.key";
 
 /// The permissions of others, of which the file may have none.
 const OTHERS: u32 = 0o077;
@@ -85,6 +90,33 @@ pub enum Error {
 /// # Errors
 /// When it cannot be read, is open to others, or holds no key.
 pub fn read(path: &Path) -> Result<Identity, Error> {
+    Ok(Identity::from_seed(&seed(path)?))
+}
+
+/// Reads the key that a validator votes with.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_validator(path: &Path) -> Result<Key, Error> {
+    Ok(Key::from_seed(&seed(path)?))
+}
+
+/// The key that a node with this data directory votes with, where it has one: of the file that is configured, or else of
+/// the one in the directory. None is made: it would be in nobody's genesis.
+///
+/// # Errors
+/// When the configured file cannot be read, or either is open to others or holds no key.
+pub fn validator(configured: Option<&Path>, data_dir: &Path) -> Result<Option<Key>, Error> {
+    match configured {
+        Some(path) => read_validator(path).map(Some),
+        None => match read_validator(&data_dir.join(VALIDATOR_NAME)) {
+            Err(Error::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+            found => found.map(Some),
+        },
+    }
+}
+
+fn seed(path: &Path) -> Result<[u8; 32], Error> {
     let failed = |source| Error::Read { path: path.to_owned(), source };
     // Before opening: a pipe would be waited for.
     if !std::fs::metadata(path).map_err(failed)?.is_file() {
@@ -99,7 +131,7 @@ pub fn read(path: &Path) -> Result<Identity, Error> {
     file.take(MAX_BYTES).read_to_end(&mut text).map_err(failed)?;
     let mut seed = [0; 32];
     hex::decode_to_slice(text.trim_ascii(), &mut seed).map_err(|_| Error::NoKey { path: path.to_owned() })?;
-    Ok(Identity::from_seed(&seed))
+    Ok(seed)
 }
 
 /// Makes a new identity and writes it to a file that is not there yet.
@@ -183,6 +215,20 @@ mod tests {
         }
         set_mode(&path, 0o400);
         read(&path).expect("less than 0600 is no harm");
+    }
+
+    #[test]
+    fn a_validators_key_is_found_where_there_is_one_and_never_made() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join(VALIDATOR_NAME);
+        assert!(validator(None, dir.path()).expect("none").is_none());
+        assert!(!path.exists());
+        assert!(matches!(validator(Some(&path), dir.path()), Err(Error::Read { .. })), "it was named");
+        let made = generate(&path).expect("made");
+        let found = validator(None, dir.path()).expect("read").expect("there");
+        assert_eq!(found.public(), made.peer_id().0, "the same secret, the same public key");
+        set_mode(&path, 0o644);
+        assert!(matches!(validator(None, dir.path()), Err(Error::Open { .. })));
     }
 
     #[test]

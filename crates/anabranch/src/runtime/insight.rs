@@ -22,6 +22,8 @@ pub(crate) struct About {
     pub(crate) max_clients: u64,
     pub(crate) downstream: Vec<std::net::SocketAddr>,
     pub(crate) clock: Clock,
+    /// The key that this node votes with, where it has one.
+    pub(crate) validator: Option<[u8; 32]>,
 }
 
 /// The way to ask.
@@ -88,6 +90,7 @@ impl Insight {
             pool: node.pool as u64,
             produced: node.produced,
             checks: node.checks.into(),
+            member: node.member.as_ref().map(|member| status::Member::new(member, about.validator)),
         })
     }
 
@@ -119,14 +122,20 @@ impl Insight {
     pub async fn submit(&self, tx: Bytes) -> Option<Result<Hash, pool::Refusal>> {
         self.engine.submit(tx).await
     }
-}
 
-impl Insight {
     /// Where the validators of the chain stand; `None` where the engine does not answer, and then `None` where this node
     /// takes no part.
     pub async fn consensus(&self) -> Option<Option<status::Consensus>> {
         let report = self.engine.report().await?;
         Some(report.node.member.as_ref().map(status::Consensus::from))
+    }
+
+    /// What each peer has of the chain; `None` where the engine does not answer. A node that follows upstreams has none
+    /// to say.
+    pub async fn peer_chains(&self) -> Option<Vec<status::PeerChain>> {
+        let report = self.engine.report().await?;
+        let member = report.node.member.as_ref();
+        Some(member.map_or(Vec::new(), |member| member.peers.iter().map(status::PeerChain::from).collect()))
     }
 
     /// Has the node carry out an order; what was done, or why not. `None` where the engine does not answer.

@@ -177,6 +177,7 @@ pub async fn start(
     config.validate()?;
     parts::raise_open_files(&config);
     let clock = Clock::start();
+    let validator = role.validator();
     let opened = parts::open(&config, &network, data_dir.clone(), role, clock.now().wall).await?;
     let listeners = parts::listen(&config)?;
     let addresses = listeners.iter().map(|(address, _)| *address).collect();
@@ -187,7 +188,7 @@ pub async fn start(
     let (peering, sink) = peering::start(&config, &network, &data_dir, opened.identity).await?;
 
     let (views, watched) = watch::channel(Arc::new(View::empty()));
-    let about = Arc::new(parts::about(&config, &network, addresses, clock));
+    let about = Arc::new(parts::about(&config, &network, addresses, clock, validator));
     let parts = engine::Parts {
         node: opened.node,
         format: network.format.clone(),
@@ -240,6 +241,17 @@ impl Running {
     /// What was found in the data directory.
     pub fn recovered(&self) -> &Recovered {
         &self.recovered
+    }
+
+    /// The other nodes that it is linked with: who is there ([`network::Network::peers`]), and when that changes
+    /// ([`network::Network::changes`]).
+    pub fn network(&self) -> &network::Network {
+        &self.insight.peering.network
+    }
+
+    /// Hands a transaction to the pool and gives its id; `None` where the engine does not answer.
+    pub async fn submit(&self, tx: bytes::Bytes) -> Option<Result<chain::Hash, node::pool::Refusal>> {
+        self.insight.submit(tx).await
     }
 
     /// The chain as it is, and as it changes.

@@ -49,6 +49,16 @@ pub enum Role {
     },
 }
 
+impl Role {
+    /// The key that it votes with, where it has one.
+    pub(super) fn validator(&self) -> Option<[u8; 32]> {
+        match self {
+            Self::Follow | Self::Produce(_) => None,
+            Self::Member { key, .. } => key.as_ref().map(Key::public),
+        }
+    }
+}
+
 impl std::fmt::Debug for Role {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -252,6 +262,7 @@ pub(super) fn about(
     network: &NetworkId,
     downstream: Vec<SocketAddr>,
     clock: Clock,
+    validator: Option<[u8; 32]>,
 ) -> About {
     About {
         network: network.name.clone(),
@@ -260,6 +271,7 @@ pub(super) fn about(
         max_clients: config.downstream.max_clients.get().into(),
         downstream,
         clock,
+        validator,
     }
 }
 

@@ -3,6 +3,8 @@
 use chain::Hash;
 use serde::{Deserialize, Serialize};
 
+use super::Tip;
+
 /// Where the validators stand, as this node sees it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Consensus {
@@ -20,6 +22,10 @@ pub struct Consensus {
     pub weight: u64,
     /// What is waited for, and what may be done about it.
     pub waiting: String,
+    /// The last block that is known to be irreversible.
+    pub certified: Tip,
+    /// Blocks that were given up by hand.
+    pub blacklist: Vec<String>,
     /// Validators that signed two things of which an honest one signs one, as seen since the start, oldest first.
     pub evidence: Vec<Evidence>,
 }
@@ -48,6 +54,8 @@ impl From<&node::member::Status> for Consensus {
             precommits: consensus.precommits,
             weight: consensus.weight,
             waiting: consensus.waiting.to_string(),
+            certified: status.certified.into(),
+            blacklist: status.blacklist.iter().map(ToString::to_string).collect(),
             evidence: status.evidence.iter().map(Evidence::from).collect(),
         }
     }

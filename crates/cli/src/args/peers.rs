@@ -25,6 +25,9 @@ pub(crate) enum Key {
         place: Place,
         #[command(flatten)]
         identity: Identity,
+        /// The key that the node votes with, instead: validator.key in the data directory.
+        #[arg(long, conflicts_with = "identity")]
+        validator: bool,
     },
     /// Print what peers know the key by.
     Show {
@@ -32,6 +35,9 @@ pub(crate) enum Key {
         place: Place,
         #[command(flatten)]
         identity: Identity,
+        /// The key that the node votes with, instead: validator.key in the data directory.
+        #[arg(long, conflicts_with = "identity")]
+        validator: bool,
     },
 }
 

@@ -30,6 +30,11 @@ fn text(status: &Consensus) -> String {
         let _ = writeln!(text, "first votes   of weight {prevotes} of {weight}");
         let _ = writeln!(text, "second votes  of weight {precommits} of {weight}");
     }
+    let certified = &status.certified;
+    let _ = writeln!(text, "certified     {} at height {}", certified.point, certified.height);
+    for block in &status.blacklist {
+        let _ = writeln!(text, "given up      {block}");
+    }
     if !status.evidence.is_empty() {
         let mut table = Table::new(["signed two", "height", "round", "validator"]);
         for lie in &status.evidence {
@@ -42,14 +47,15 @@ fn text(status: &Consensus) -> String {
 
 #[cfg(test)]
 mod tests {
-    use anabranch::status::Evidence;
+    use anabranch::status::{Evidence, Tip};
 
     use super::*;
 
     #[test]
     fn says_where_the_validators_stand_and_who_lied() {
         let nothing = Consensus { waiting: "the chain is being read".into(), ..Consensus::default() };
-        assert_eq!(text(&nothing), "deciding nothing\nwaiting       the chain is being read");
+        let expected = "deciding nothing\nwaiting       the chain is being read\ncertified      at height 0";
+        assert_eq!(text(&nothing), expected);
         let of = "votes".into();
         let status = Consensus {
             height: Some(7),
@@ -59,6 +65,8 @@ mod tests {
             precommits: 1,
             weight: 4,
             waiting: "too few validators have given their second vote".into(),
+            certified: Tip { point: "9.ef".into(), height: 6 },
+            blacklist: vec!["12".into()],
             evidence: vec![Evidence { validator: "cd".into(), height: 6, round: 0, of }],
         };
         let expected = "deciding height 7, round 2\n\
@@ -66,6 +74,8 @@ mod tests {
             proposer      ab\n\
             first votes   of weight 3 of 4\n\
             second votes  of weight 1 of 4\n\
+            certified     9.ef at height 6\n\
+            given up      12\n\
             signed two  height  round  validator\n\
             votes       6       0      cd";
         assert_eq!(text(&status), expected);

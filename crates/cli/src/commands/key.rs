@@ -13,9 +13,13 @@ use crate::output::Output;
 use crate::settings;
 
 pub(super) fn run(command: &Key, config: &Config, output: Output) -> Result<(), Failure> {
-    let path = settings::identity(config)?;
+    let (Key::Generate { validator, .. } | Key::Show { validator, .. }) = command;
+    let (path, named) = match validator {
+        true => (settings::validator(config)?, &config.consensus.key),
+        false => (settings::identity(config)?, &config.peers.identity),
+    };
     let identity = match command {
-        Key::Generate { .. } => generate(config, &path)?,
+        Key::Generate { .. } => generate(config, &path, named.is_some())?,
         Key::Show { .. } => read(&path)?,
     };
     let key = identity.peer_id().to_string();
@@ -23,8 +27,8 @@ pub(super) fn run(command: &Key, config: &Config, output: Output) -> Result<(), 
     Ok(())
 }
 
-fn generate(config: &Config, path: &Path) -> Result<link::Identity, Failure> {
-    if config.peers.identity.is_none() {
+fn generate(config: &Config, path: &Path, is_named: bool) -> Result<link::Identity, Failure> {
+    if !is_named {
         // Before the node's first start there may be no data directory yet.
         let dir: PathBuf = settings::data_dir(config)?;
         std::fs::create_dir_all(&dir).map_err(|error| {

@@ -1,6 +1,7 @@
 //! `peers`: the links of a running node, and what each is doing.
 
 use anabranch::config::Config;
+use anabranch::status::{Mode, PeerChain};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -16,6 +17,7 @@ struct Listed {
     sockets: Vec<Socket>,
     known: Vec<Known>,
     banned: Vec<String>,
+    chains: Vec<PeerChain>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -92,6 +94,12 @@ fn text(listed: &Listed) -> String {
         away.iter().for_each(|known| table.row(known_row(known)));
         text.push_str(&table.text());
     }
+    if !listed.chains.is_empty() {
+        let head = ["chain of", "stands at", "irreversible", "behind", "bodies", "validator"];
+        let mut table = Table::new(head);
+        listed.chains.iter().for_each(|chain| table.row(chain_row(chain)));
+        text.push_str(&table.text());
+    }
     for key in &listed.banned {
         text.push_str(&format!("banned {key}\n"));
     }
@@ -130,6 +138,23 @@ fn known_row(known: &Known) -> [String; 5] {
         if known.pinned { "yes".into() } else { "no".into() },
         again,
         known.last_failure.clone().unwrap_or_else(|| "-".into()),
+    ]
+}
+
+fn chain_row(chain: &PeerChain) -> [String; 6] {
+    let mode = match chain.mode {
+        Mode::Auto => "auto",
+        Mode::Active => "active",
+        Mode::Backup => "backup",
+        Mode::Off => "off",
+    };
+    [
+        short(&chain.peer),
+        if chain.ready { chain.best.height.to_string() } else { "not said yet".into() },
+        chain.irreversible.height.to_string(),
+        chain.behind.to_string(),
+        mode.into(),
+        chain.validator.as_deref().map_or("-".into(), short),
     ]
 }
 

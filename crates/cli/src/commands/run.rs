@@ -1,10 +1,16 @@
-//! `run`: follows upstream servers and serves downstream clients until stopped.
+//! `run`: follows upstream servers, or takes part in a chain that validators agree on, and serves clients until stopped.
 
+use std::path::Path;
+use std::sync::Arc;
+
+use anabranch::chain::Format;
 use anabranch::config::Config;
 use anabranch::network_id::NetworkId;
+use anabranch::peers::key_file;
 use anabranch::runtime::Role;
+use anabranch_cli::kv::{self, Kv};
 
-use super::{report, serve};
+use super::{key, report, serve};
 use crate::exit::{Failure, Kind};
 use crate::output::Output;
 use crate::settings;
@@ -24,11 +30,29 @@ pub(super) async fn run(config: Config, output: Output) -> Result<(), Failure> {
              KEY@HOST:PORT to link with peers",
         ));
     }
-    let running = serve::start(config, network, data_dir, Role::Follow, output).await?;
+    let role = role(&config, &network, &data_dir)?;
+    let running = serve::start(config, network, data_dir, role, output).await?;
     let reporting = tokio::spawn(report::run(running.insight().clone()));
     let ended = running.stopped().await;
     reporting.abort();
     ended.map_err(serve::in_the_way)?;
     output.line(&serde_json::json!({ "event": "stopped" }), || "stopped".into())?;
     Ok(())
+}
+
+/// What the node is there for: to follow its upstreams, or, where it has none but peers, to take part in a chain that
+/// validators agree on.
+fn role(config: &Config, network: &NetworkId, data_dir: &Path) -> Result<Role, Failure> {
+    let has_peers = !config.peers.listen.is_empty() || !config.peers.dial.is_empty();
+    let Format::Native(params) = &network.format else { return Ok(Role::Follow) };
+    if !config.upstream.addresses.is_empty() || !has_peers {
+        return Ok(Role::Follow);
+    }
+    let key = key_file::validator(config.consensus.key.as_deref(), data_dir).map_err(key::in_the_way)?;
+    std::fs::create_dir_all(data_dir).map_err(|error| {
+        Failure::new(Kind::DataDir, format!("cannot create {}: {error}", data_dir.display()))
+    })?;
+    let kv = Kv::open(&data_dir.join(kv::NAME), params.clone());
+    let kv = kv.map_err(|error| Failure::new(Kind::DataDir, error))?;
+    Ok(Role::Member { key, logic: Some(Arc::new(kv)) })
 }

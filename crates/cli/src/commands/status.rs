@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use anabranch::config::Config;
-use anabranch::status::{State, Status, Upstream};
+use anabranch::status::{Application, Member, State, Status, Upstream};
 use serde::{Deserialize, Serialize};
 
 use crate::exit::Failure;
@@ -56,11 +56,41 @@ fn text(report: &Report) -> String {
         "peers         connected {} of {} known, {} others; {} dialled, {} accepted",
         peers.connected, peers.known, peers.others, peers.dialled, peers.accepted
     );
+    if let Some(member) = &status.member {
+        text.push_str(&of_member(member));
+    }
     let _ = writeln!(text, "clients       {} of {} at most", status.clients.connected, status.clients.of);
     for address in &status.downstream {
         let _ = writeln!(text, "  served at {address}");
     }
     let _ = write!(text, "running       for {} s, version {}", status.uptime_s, status.version);
+    text
+}
+
+/// What a member of a chain with validators says beside the rest.
+fn of_member(member: &Member) -> String {
+    let mut text = String::new();
+    let Member { certified, validators, reachable, .. } = member;
+    let _ = writeln!(text, "certified     {} at height {}", certified.point, certified.height);
+    if let Some(key) = &member.validator {
+        let _ = writeln!(text, "votes with    {key}");
+    }
+    let _ = writeln!(text, "validators    a way to {reachable} of {validators} others");
+    if let Some(application) = &member.application {
+        let Application { applied, outstanding, stopped } = application;
+        let _ =
+            writeln!(text, "application   at height {}, {outstanding} blocks on their way", applied.height);
+        if let Some(reason) = stopped {
+            let _ = writeln!(text, "              it gets no more: {reason}");
+        }
+    }
+    if member.key_elsewhere {
+        let _ = writeln!(
+            text,
+            "warning       this node's validator key is used elsewhere: stop one of the two, for they will vote \
+             against each other, and the chain counts that as a lie"
+        );
+    }
     text
 }
 

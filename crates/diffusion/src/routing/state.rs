@@ -145,6 +145,11 @@ impl<P: Copy + Ord> State<P> {
         }
     }
 
+    /// What happened so far; cheaper than the whole [`status`](Self::status).
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
     pub(super) fn route(&self, producer: &Producer) -> Option<&Chosen<P>> {
         self.destinations.get(producer)?.chosen()
     }

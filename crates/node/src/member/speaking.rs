@@ -18,13 +18,17 @@ use super::speech::Greeting;
 use super::state::Job;
 use super::{Member, Violation};
 use crate::work::Work;
-use crate::{Output, Ticket};
+use crate::{Notice, Output, Ticket};
 
 /// How many of our own messages of a height are said again to who comes later: a proposal and two votes of some rounds.
 const MAX_SAID: usize = 12;
 
 /// How many messages wait for the disk before they go along routes. A guess: far more than a height's.
 const MAX_UNSAID: usize = 256;
+
+/// After so many claims with our key that are not ours, somebody else has it: one may be of an earlier life of ours, under
+/// another clock, and one may follow it before ours has got around. A guess.
+const ELSEWHERE: u64 = 3;
 
 /// What was said, and by whom something was last heard.
 #[derive(Debug, Default)]
@@ -38,6 +42,8 @@ pub(super) struct Speaking {
     /// The validators that routing knows.
     producers: Vec<Producer>,
     sends: u64,
+    /// Another node was seen to have our key.
+    pub(super) is_key_elsewhere: bool,
 }
 
 impl Member {
@@ -113,11 +119,21 @@ impl Member {
             return self.blame(id, Violation::Greeting, out);
         }
         self.peers.get_mut(&id).expect("it is here").validator = Some(greeting.key);
+        if self.me == Some(greeting.key) {
+            self.on_key_elsewhere(Some(id), out);
+        }
         if self.is_validator(Some(greeting.key)) {
             for (body, after) in self.speaking.said.clone() {
                 let after = after.filter(|ticket| !self.storing.is_durable(*ticket));
                 self.send(id, channel::CONSENSUS, body, after, out);
             }
+        }
+    }
+
+    /// The operator is told once.
+    fn on_key_elsewhere(&mut self, peer: Option<PeerId>, out: &mut Vec<Output>) {
+        if !std::mem::replace(&mut self.speaking.is_key_elsewhere, true) {
+            out.push(Output::Notice(Notice::KeyElsewhere { peer }));
         }
     }
 
@@ -139,6 +155,9 @@ impl Member {
         self.routing.handle(now, input, &mut said);
         for output in said {
             self.perform_routing(output, out);
+        }
+        if self.routing.counts().claims_elsewhere >= ELSEWHERE {
+            self.on_key_elsewhere(None, out);
         }
     }
 

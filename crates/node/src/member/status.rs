@@ -15,6 +15,8 @@ pub struct Status {
     pub consensus: quorum::Status,
     /// Lies of validators that were seen since the start, oldest first; bounded.
     pub evidence: Vec<quorum::Evidence>,
+    /// Whether another node was seen to have our validator key.
+    pub is_key_elsewhere: bool,
     /// Blocks that an operator gave up.
     pub blacklist: Vec<chain::Hash>,
     /// The last block that is known to be irreversible, its body perhaps on its way.
@@ -100,6 +102,7 @@ impl Member {
         Status {
             consensus: self.quorum.status(),
             evidence: self.quorum.evidence().cloned().collect(),
+            is_key_elsewhere: self.speaking.is_key_elsewhere,
             blacklist: self.blacklist.iter().copied().collect(),
             certified: certified.map_or(root.tip, chain::Header::tip),
             application,

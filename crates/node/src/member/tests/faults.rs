@@ -236,6 +236,22 @@ fn greetings_of_others_are_not_believed() {
     assert!(world.blamed.contains(&(1, 4, Violation::Greeting)));
 }
 
+#[test]
+fn another_node_with_our_key_is_told_of_once() {
+    let mut world = World::new(Setup::new(15, 4, 2));
+    world.boot();
+    world.reach(&[0, 1, 2, 3], 2, ms(20_000));
+    let ours = crate::member::Greeting::new(&chain_id(&world), &super::world::key(1), &peer(0)).encode();
+    for twin in [4, 5] {
+        let event = crate::member::Event::Message { channel: channel::CONSENSUS, body: ours.clone() };
+        world.give(0, crate::Input::Peer { id: peer(twin), event });
+    }
+    assert!(world.blamed.is_empty(), "it has the key: it is no liar yet");
+    let told = |notice: &&Notice| matches!(notice, Notice::KeyElsewhere { peer: Some(_) });
+    assert_eq!(world.nodes[0].notices.iter().filter(told).count(), 1);
+    assert!(world.status(0).member.expect("a member").is_key_elsewhere);
+}
+
 fn chain_id(world: &World) -> Hash {
     world.format.chain_id()
 }
