@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anabranch::chain::native::{Key, Params, Validator, transactions};
-use anabranch::chain::{Block, Hash, Height, Tip};
+use anabranch::chain::{Block, Format, Hash, Height, Tip};
 use anabranch::config::Config;
 use anabranch::logic::{Applied, Failed, Logic, Verdict};
 use anabranch::network::PeerAddress;
@@ -89,6 +89,13 @@ fn genesis() -> NetworkId {
     NetworkId::native(params)
 }
 
+fn config() -> Config {
+    let mut config = Config::default();
+    config.peers.listen = vec!["127.0.0.1:0".parse().expect("a place")];
+    config.consensus.rest_ms = 200;
+    config
+}
+
 impl Members {
     async fn new() -> Self {
         let dirs = (0..NODES).map(|_| tempfile::tempdir().expect("a directory")).collect();
@@ -102,16 +109,17 @@ impl Members {
 
     /// Starts a node; it dials all that are there.
     async fn start(&mut self, number: u8) {
-        let mut config = Config::default();
-        config.peers.listen = vec!["127.0.0.1:0".parse().expect("a place")];
+        let node = self.starts(self.dir(number), key(number)).await;
+        self.nodes[usize::from(number)] = Some(node);
+    }
+
+    async fn starts(&self, dir: &Path, key: Key) -> Node {
+        let mut config = config();
         config.peers.dial = self.here().map(|node| address(&node.running)).collect();
-        config.consensus.rest_ms = 200;
         let tally = Tally::new();
-        let logic: Arc<dyn Logic> = tally.clone();
-        let role = Role::Member { key: Some(key(number)), logic: Some(logic) };
-        let dir = self.dir(number).to_owned();
-        let running = runtime::start(config, self.network.clone(), dir, role).await.expect("it starts");
-        self.nodes[usize::from(number)] = Some(Node { running, tally });
+        let role = Role::Member { key: Some(key), logic: Some(tally.clone()) };
+        let running = runtime::start(config, self.network.clone(), dir.to_owned(), role).await;
+        Node { running: running.expect("it starts"), tally }
     }
 
     fn dir(&self, number: u8) -> &Path {
@@ -127,8 +135,7 @@ impl Members {
     }
 
     async fn submit(&self, number: u8, tx: &str) -> Hash {
-        let insight = self.node(number).running.insight();
-        let taken = insight.submit(tx.to_owned().into()).await.expect("it answers");
+        let taken = self.node(number).running.submit(tx.to_owned().into()).await.expect("it answers");
         taken.expect("there is room")
     }
 
@@ -182,7 +189,7 @@ async fn members_agree_though_one_of_them_is_killed_and_comes_back() {
     for number in 0..NODES {
         members.all_have(&format!("from {number}")).await;
     }
-    let refused = members.node(0).running.insight().submit("!".into()).await.expect("it answers");
+    let refused = members.node(0).running.submit("!".into()).await.expect("it answers");
     refused.expect_err("the application says no");
 
     let gone = members.nodes[2].take().expect("it runs");
@@ -198,4 +205,96 @@ async fn members_agree_though_one_of_them_is_killed_and_comes_back() {
     assert!(blocks > later.0, "it was delivered all of them again: its application had forgotten");
     members.agree();
     members.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_node_with_a_validators_key_harms_nobody_and_is_told_of() {
+    let members = Members::new().await;
+    members.submit(1, "before").await;
+    members.all_have("before").await;
+    let dir = tempfile::tempdir().expect("a directory");
+    let twin = members.starts(dir.path(), key(0)).await;
+    let first = &members.node(0).running;
+    // Blocks come all the time, and with each it is looked again.
+    let mut views = first.views();
+    let told = async {
+        while !first.insight().status().await.expect("it answers").member.expect("a member").key_elsewhere {
+            views.changed().await.expect("it runs");
+        }
+    };
+    tokio::time::timeout(PATIENCE, told).await.expect("it is noticed");
+    members.submit(2, "beside the twin").await;
+    members.all_have("beside the twin").await;
+    members.agree();
+    twin.running.kill().await;
+    members.submit(3, "after the twin").await;
+    members.all_have("after the twin").await;
+    members.agree();
+    members.stop().await;
+}
+
+async fn refused(network: NetworkId, dir: &Path, role: Role) -> runtime::Error {
+    match runtime::start(config(), network, dir.to_owned(), role).await {
+        Ok(_) => panic!("it started"),
+        Err(why) => why,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_is_refused_at_the_start_with_what_to_do() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let role = || Role::Member { key: Some(key(0)), logic: Some(Tally::new()) };
+    let changed = |change: fn(&mut Params)| {
+        let Format::Native(mut params) = genesis().format else { unreachable!("it is native") };
+        change(Arc::make_mut(&mut params));
+        NetworkId::native(Arc::unwrap_or_clone(params))
+    };
+    let early = changed(|params| params.start_unix_ms += 600_000);
+    let why = refused(early, dir.path(), role()).await;
+    assert!(matches!(why, runtime::Error::Clock { .. }), "{why}");
+    assert!(why.to_string().contains("behind the beginning of this chain: set it"), "{why}");
+    let cardano = NetworkId::find("preview").expect("built in");
+    let dir = tempfile::tempdir().expect("a directory");
+    let why = refused(cardano, dir.path(), role()).await;
+    assert!(matches!(why, runtime::Error::Role(_)), "{why}");
+    // A chain that a single validator decides on, and then another genesis with the same name and magic.
+    let alone = changed(|params| params.validators.truncate(1));
+    let dir = tempfile::tempdir().expect("a directory");
+    let running = runtime::start(config(), alone.clone(), dir.path().to_owned(), role()).await;
+    let running = running.expect("it starts");
+    let mut views = running.views();
+    let decided = views.wait_for(|view| view.settled >= 2);
+    tokio::time::timeout(PATIENCE, decided).await.expect("it decides").expect("it runs");
+    let busy = refused(alone, dir.path(), role()).await;
+    assert!(matches!(busy, runtime::Error::Store(_)), "{busy}");
+    running.stop_token().cancel();
+    running.stopped().await.expect("it has not failed");
+    let why = refused(genesis(), dir.path(), role()).await;
+    assert!(matches!(why, runtime::Error::OtherChain { .. }), "{why}");
+}
+
+/// It lost what it had, and says so.
+#[derive(Debug)]
+struct Broken;
+
+impl Logic for Broken {
+    fn check_tx(&self, _: &[u8]) -> Verdict {
+        Verdict::Ignore
+    }
+
+    fn applied(&self) -> Result<Applied, Failed> {
+        Err(Failed::new("its file is gone"))
+    }
+
+    fn deliver(&self, _: &Block) -> Result<Applied, Failed> {
+        Err(Failed::new("its file is gone"))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_application_that_cannot_say_where_it_stands_is_not_started_over() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let role = Role::Member { key: None, logic: Some(Arc::new(Broken)) };
+    let why = refused(genesis(), dir.path(), role).await;
+    assert_eq!(why.to_string(), "the application cannot start: its file is gone");
 }
