@@ -99,7 +99,7 @@ fn member_gauges(member: &node::member::Status) -> Vec<(&'static str, &'static s
         ("consensus_height", "Height that is decided on", height as f64),
         ("consensus_round", "Round of it", f64::from(consensus.round)),
         ("certified_height", "Block number of the last certified block", member.certified.height.0 as f64),
-        ("pool_unjudged", "Transactions that the application has not judged", member.unjudged as f64),
+        ("pool_unjudged", "Transactions that the application has not judged", member.relay.judging as f64),
         ("bodies_ranged", "Bodies that are wanted in ranges", member.ranged as f64),
         ("bodies_parents", "Producers whose bodies a peer pushes", member.bodies.parents as f64),
         ("validators_others", "Other validators", routing.producers as f64),

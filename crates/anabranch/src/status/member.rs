@@ -67,7 +67,7 @@ impl Member {
             validator: key.map(|key| Hash(key).to_string()),
             certified: status.certified.into(),
             application: status.application.as_ref().map(Application::from),
-            unjudged: status.unjudged as u64,
+            unjudged: status.relay.judging as u64,
             wanted: status.bodies.wanted as u64,
             ranged: status.ranged as u64,
             validators: status.routing.producers as u64,
