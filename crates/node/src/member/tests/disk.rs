@@ -70,6 +70,12 @@ impl Disk {
         self.log.iter().position(|(block, _)| block.header.point() == *point)
     }
 
+    /// Whether a block is durable.
+    pub(super) fn holds(&self, id: &Hash) -> bool {
+        let settled = self.log.iter().rev().map(|(block, _)| block);
+        settled.chain(&self.forks).any(|block| block.header.id == *id)
+    }
+
     /// Reads the log.
     pub(super) fn load(&self, load: &Load) -> Found {
         let in_row = |from: usize, to: usize, max: u32, max_bytes: u64| {

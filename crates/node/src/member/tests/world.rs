@@ -654,6 +654,12 @@ impl World {
         if kind == 0 && block.is_none() && self.crashes_at_nil == Some(node) {
             (self.crashes_at_nil, self.doomed) = (None, Some(node));
         }
+        let is_durable = block.is_none_or(|id| self.nodes[node].disk.holds(&id));
+        assert!(
+            is_durable || self.speaks_early,
+            "seed {}: {node} votes for what it may lose",
+            self.setup.seed
+        );
         let place = (n, message.height(), message.round(), kind);
         if *self.said.entry(place).or_insert(block) != block {
             self.said_twice = Some((n, message.height()));
