@@ -24,9 +24,9 @@ fn transaction_seeds() -> Vec<Vec<u8>> {
     let (key, value) = ("a key".to_owned(), "a value longer than twenty-three bytes".to_owned());
     let transactions = [
         Transaction::put("", ""),
-        Transaction::Put { key: key.clone(), value, nonce: Some(1 << 40) },
-        Transaction::Delete { key: key.clone(), nonce: None },
-        Transaction::Delete { key, nonce: Some(3) },
+        Transaction::Put { key: key.clone(), value, salt: Some(1 << 40) },
+        Transaction::Delete { key: key.clone(), salt: None },
+        Transaction::Delete { key, salt: Some(3) },
         Transaction::Validator(Change { signatures: Vec::new(), ..change.clone() }),
         Transaction::Validator(change),
     ];

@@ -1,12 +1,12 @@
 //! The transactions of the `kv` application, and their one encoding. To the chain they are bytes without meaning.
 //!
 //! ```text
-//! put       = [0, key, value] / [0, key, value, nonce]        ; two texts
-//! delete    = [1, key] / [1, key, nonce]
+//! put       = [0, key, value] / [0, key, value, salt]        ; two texts
+//! delete    = [1, key] / [1, key, salt]
 //! validator = [2, key, weight, sequence, [[signer, signature], …]]
 //! ```
 //!
-//! A nonce says nothing: it makes two transactions out of one put that is wanted twice. What decodes but would be
+//! A salt says nothing: it makes two transactions out of one put that is wanted twice. What decodes but would be
 //! encoded otherwise is refused, so that nobody can give one transaction two ids. Whether a transaction is too large
 //! ([`Transaction::check_size`]) and whether a change of validators counts are questions of their own.
 
@@ -36,14 +36,14 @@ pub enum Transaction {
         /// Which value.
         value: String,
         /// Tells it from another that does the same.
-        nonce: Option<u64>,
+        salt: Option<u64>,
     },
     /// Takes a key and its value away; a key that is not there stays away.
     Delete {
         /// Which key.
         key: String,
         /// Tells it from another that does the same.
-        nonce: Option<u64>,
+        salt: Option<u64>,
     },
     /// Changes a validator.
     Validator(Change),
@@ -79,9 +79,9 @@ pub enum Invalid {
 }
 
 impl Transaction {
-    /// The put without a nonce.
+    /// The put without a salt.
     pub fn put(key: &str, value: &str) -> Self {
-        Self::Put { key: key.to_owned(), value: value.to_owned(), nonce: None }
+        Self::Put { key: key.to_owned(), value: value.to_owned(), salt: None }
     }
 
     /// Its bytes.
@@ -95,13 +95,13 @@ impl Transaction {
 
     fn write<W: Write>(&self, out: &mut Encoder<W>) -> Result<(), minicbor::encode::Error<W::Error>> {
         match self {
-            Self::Put { key, value, nonce } => {
-                out.array(3 + u64::from(nonce.is_some()))?.u8(PUT)?.str(key)?.str(value)?;
-                nonce.iter().try_for_each(|nonce| out.u64(*nonce)?.ok())
+            Self::Put { key, value, salt } => {
+                out.array(3 + u64::from(salt.is_some()))?.u8(PUT)?.str(key)?.str(value)?;
+                salt.iter().try_for_each(|salt| out.u64(*salt)?.ok())
             }
-            Self::Delete { key, nonce } => {
-                out.array(2 + u64::from(nonce.is_some()))?.u8(DELETE)?.str(key)?;
-                nonce.iter().try_for_each(|nonce| out.u64(*nonce)?.ok())
+            Self::Delete { key, salt } => {
+                out.array(2 + u64::from(salt.is_some()))?.u8(DELETE)?.str(key)?;
+                salt.iter().try_for_each(|salt| out.u64(*salt)?.ok())
             }
             Self::Validator(change) => {
                 out.array(5)?.u8(VALIDATOR)?.bytes(&change.key)?.u64(change.weight)?.u64(change.sequence)?;
@@ -156,7 +156,7 @@ impl Change {
 
 fn read_one(from: &mut Decoder<'_>) -> Option<Transaction> {
     let items = from.array().ok()??;
-    let nonce = |from: &mut Decoder<'_>, without: u64| match items.checked_sub(without)? {
+    let salt = |from: &mut Decoder<'_>, without: u64| match items.checked_sub(without)? {
         0 => Some(None),
         1 => Some(Some(from.u64().ok()?)),
         _ => None,
@@ -164,11 +164,11 @@ fn read_one(from: &mut Decoder<'_>) -> Option<Transaction> {
     match from.u8().ok()? {
         PUT => {
             let (key, value) = (from.str().ok()?.to_owned(), from.str().ok()?.to_owned());
-            Some(Transaction::Put { key, value, nonce: nonce(from, 3)? })
+            Some(Transaction::Put { key, value, salt: salt(from, 3)? })
         }
         DELETE => {
             let key = from.str().ok()?.to_owned();
-            Some(Transaction::Delete { key, nonce: nonce(from, 2)? })
+            Some(Transaction::Delete { key, salt: salt(from, 2)? })
         }
         VALIDATOR if items == 5 => {
             let (key, weight, sequence) = (fixed(from)?, from.u64().ok()?, from.u64().ok()?);
@@ -200,7 +200,7 @@ fn fixed<const N: usize>(from: &mut Decoder<'_>) -> Option<[u8; N]> {
     from.bytes().ok()?.try_into().ok()
 }
 
-/// The bytes of a transaction that puts `value` under `key`, without a nonce.
+/// The bytes of a transaction that puts `value` under `key`, without a salt.
 pub fn put(key: &str, value: &str) -> Vec<u8> {
     Transaction::put(key, value).encode()
 }
@@ -250,7 +250,7 @@ mod tests {
         let said = |transaction: &Transaction| transaction.check_size().expect_err("too long").to_string();
         assert_eq!(said(&Transaction::put(&more, "")), "its key has 8193 bytes, 8192 fit");
         assert_eq!(said(&Transaction::put("", &more)), "its value has 8193 bytes, 8192 fit");
-        assert_eq!(said(&Transaction::Delete { key: more, nonce: None }), "its key has 8193 bytes, 8192 fit");
+        assert_eq!(said(&Transaction::Delete { key: more, salt: None }), "its key has 8193 bytes, 8192 fit");
     }
 
     #[test]
@@ -297,12 +297,12 @@ mod tests {
             all.into_iter().map(|(key, bytes)| (key, bytes.try_into().expect("64"))).collect()
         });
         prop_oneof![
-            (".{0,40}", ".{0,40}", any::<Option<u64>>()).prop_map(|(key, value, nonce)| Transaction::Put {
+            (".{0,40}", ".{0,40}", any::<Option<u64>>()).prop_map(|(key, value, salt)| Transaction::Put {
                 key,
                 value,
-                nonce
+                salt
             }),
-            (".{0,40}", any::<Option<u64>>()).prop_map(|(key, nonce)| Transaction::Delete { key, nonce }),
+            (".{0,40}", any::<Option<u64>>()).prop_map(|(key, salt)| Transaction::Delete { key, salt }),
             (any::<[u8; 32]>(), any::<u64>(), any::<u64>(), signatures).prop_map(
                 |(key, weight, sequence, signatures)| Transaction::Validator(Change {
                     key,

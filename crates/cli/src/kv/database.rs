@@ -14,7 +14,7 @@ use anabranch::chain::native::Params;
 use anabranch::chain::{Hash, Tip};
 use redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition};
 
-use super::members::{self, Members};
+use super::electorate::{self, Electorate};
 use super::tree::Reader;
 
 /// The version of the tables.
@@ -90,7 +90,7 @@ impl<E: Into<redb::Error>> From<E> for Fault {
 pub(super) struct Snapshot {
     pub(super) tip: Tip,
     pub(super) root: Hash,
-    pub(super) members: Members,
+    pub(super) electorate: Electorate,
     reading: ReadTransaction,
 }
 
@@ -101,11 +101,11 @@ impl Snapshot {
         let tip = reading.open_table(ABOUT)?.get("tip")?;
         let tip = tip.map(|tip| decode_tip(tip.value()).map_err(|_| Fault::Damaged("where it stands")));
         let tree = Reader::new(reading.open_table(TREE)?, reading.open_table(ENTRIES)?);
-        let members = match tree.find(members::KEY)?.0 {
-            Some(bytes) => Members::decode(&bytes).ok_or(Fault::Damaged("its validators"))?,
-            None => Members::genesis(params),
+        let electorate = match tree.find(electorate::KEY)?.0 {
+            Some(bytes) => Electorate::decode(&bytes).ok_or(Fault::Damaged("its validators"))?,
+            None => Electorate::genesis(params),
         };
-        Ok(Self { tip: tip.transpose()?.unwrap_or_default(), root: tree.root()?, members, reading })
+        Ok(Self { tip: tip.transpose()?.unwrap_or_default(), root: tree.root()?, electorate, reading })
     }
 
     pub(super) fn tree(&self) -> Result<Reader<TreeTable, EntriesTable>, Fault> {

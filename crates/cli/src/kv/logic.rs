@@ -5,12 +5,12 @@ use anabranch::chain::{Block, Hash, Tip};
 use anabranch::logic::{Applied, Failed, Logic, TRANSACTION_HEAD_BYTES, Verdict};
 use bytes::Bytes;
 
-use super::{Kv, Members, Refusal};
+use super::{Electorate, Kv, Refusal};
 use crate::transaction::Transaction;
 
 impl Logic for Kv {
     fn check_tx(&self, tx: &[u8]) -> Verdict {
-        match self.judge(&mut self.members(), tx) {
+        match self.judge(&mut self.electorate(), tx) {
             Ok(()) => Verdict::Accept,
             Err(verdict) => verdict,
         }
@@ -25,9 +25,9 @@ impl Logic for Kv {
         if block.header.prev != newest.tip.point.hash() {
             return Verdict::Ignore;
         }
-        let mut members = newest.members.clone();
+        let mut electorate = newest.electorate.clone();
         for tx in transactions {
-            match self.judge(&mut members, &tx) {
+            match self.judge(&mut electorate, &tx) {
                 Ok(()) => {}
                 Err(Verdict::Reject { reason }) => return Verdict::Reject { reason },
                 // Where it stands, it is not early or late but wrong.
@@ -40,12 +40,12 @@ impl Logic for Kv {
     }
 
     fn build(&self, _parent: Tip, max_bytes: u64, candidates: &[(Hash, Bytes)]) -> Vec<Hash> {
-        let mut members = self.members();
+        let mut electorate = self.electorate();
         let mut left = max_bytes;
         let mut ids = Vec::new();
         for (id, tx) in candidates {
             let bytes = tx.len() as u64 + TRANSACTION_HEAD_BYTES;
-            if bytes <= left && self.judge(&mut members, tx).is_ok() {
+            if bytes <= left && self.judge(&mut electorate, tx).is_ok() {
                 left -= bytes;
                 ids.push(*id);
             }
@@ -55,7 +55,7 @@ impl Logic for Kv {
 
     fn applied(&self) -> Result<Applied, Failed> {
         let newest = self.newest();
-        Ok(applied(newest.tip, newest.root, newest.members.clone()))
+        Ok(applied(newest.tip, newest.root, newest.electorate.clone()))
     }
 
     fn deliver(&self, block: &Block) -> Result<Applied, Failed> {
@@ -73,21 +73,21 @@ impl Logic for Kv {
             parent = Some(block.header.id);
         }
         let after = self.take_in(blocks)?;
-        Ok(after.into_iter().map(|(tip, root, members)| applied(tip, root, members)).collect())
+        Ok(after.into_iter().map(|(tip, root, electorate)| applied(tip, root, electorate)).collect())
     }
 }
 
 impl Kv {
     /// Whether a transaction does something when these validators are asked for; if so, they become what it makes of
     /// them.
-    fn judge(&self, members: &mut Members, tx: &[u8]) -> Result<(), Verdict> {
+    fn judge(&self, electorate: &mut Electorate, tx: &[u8]) -> Result<(), Verdict> {
         let reject = |reason: String| Verdict::Reject { reason };
         let transaction = Transaction::decode(tx).map_err(|invalid| reject(invalid.to_string()))?;
         transaction.check_size().map_err(|invalid| reject(invalid.to_string()))?;
         let Transaction::Validator(change) = transaction else { return Ok(()) };
-        match members.after(&change, &self.params) {
+        match electorate.after(&change, &self.params) {
             Ok(after) => {
-                *members = after;
+                *electorate = after;
                 Ok(())
             }
             Err(Refusal::OutOfTurn { .. }) => Err(Verdict::Ignore),
@@ -96,6 +96,6 @@ impl Kv {
     }
 }
 
-fn applied(tip: Tip, root: Hash, members: Members) -> Applied {
-    Applied { tip, root: Some(root), validators: Some(members.validators) }
+fn applied(tip: Tip, root: Hash, electorate: Electorate) -> Applied {
+    Applied { tip, root: Some(root), validators: Some(electorate.validators) }
 }

@@ -1,7 +1,7 @@
 //! The application `kv`: texts under keys, agreed on by a chain, and read with a proof.
 //!
 //! It takes `put` and `delete` from anybody, and changes of validators from a quorum of them
-//! ([`Members`]). The state is a Merkle tree ([`Proof`]), whose root later headers name; so whoever trusts the
+//! ([`Electorate`]). The state is a Merkle tree ([`Proof`]), whose root later headers name; so whoever trusts the
 //! validators can check what a single node says of a key.
 //!
 //! It knows nothing of peers, consensus or files of blocks: it is a [`Logic`](anabranch::logic::Logic) like any other.
@@ -11,8 +11,8 @@
 //! **Invariant:** all of a block is in the file or nothing of it is; what was answered with *applied* is on the disk.
 
 mod database;
+mod electorate;
 mod logic;
-mod members;
 mod proof;
 mod tree;
 
@@ -30,7 +30,7 @@ use proof::{EMPTY, bit, inner, leaf};
 use tree::{Changed, Writer};
 
 pub use database::Error;
-pub use members::{Members, Refusal};
+pub use electorate::{Electorate, Refusal};
 pub use proof::{Malformed, Proof};
 
 /// The file's name inside a data directory.
@@ -64,7 +64,7 @@ pub struct Found {
 
 /// What a block leads to.
 struct Next {
-    members: Members,
+    electorate: Electorate,
     changes: Changes,
 }
 
@@ -101,8 +101,8 @@ impl Kv {
     }
 
     /// The validators that it asks for now.
-    pub fn members(&self) -> Members {
-        self.newest().members.clone()
+    pub fn electorate(&self) -> Electorate {
+        self.newest().electorate.clone()
     }
 
     /// The newest block that it took in, and the root of the state after it.
@@ -158,16 +158,16 @@ impl Kv {
     }
 
     /// Takes in some blocks, oldest first, all or none; tip, root and validators after each.
-    fn take_in(&self, blocks: &[Block]) -> Result<Vec<(Tip, Hash, Members)>, Error> {
+    fn take_in(&self, blocks: &[Block]) -> Result<Vec<(Tip, Hash, Electorate)>, Error> {
         let before = self.newest();
         let after = guarded(&self.path, || {
             let writing = self.database.begin_write()?;
-            let mut after: Vec<(Tip, Hash, Members)> = Vec::with_capacity(blocks.len());
+            let mut after: Vec<(Tip, Hash, Electorate)> = Vec::with_capacity(blocks.len());
             for block in blocks {
-                let members = after.last().map_or(&before.members, |(_, _, members)| members);
-                let next = self.next(members, block);
+                let electorate = after.last().map_or(&before.electorate, |(_, _, electorate)| electorate);
+                let next = self.next(electorate, block);
                 let root = write(&writing, &next.changes)?;
-                after.push((block.header.tip(), root, next.members));
+                after.push((block.header.tip(), root, next.electorate));
             }
             if let Some((tip, _, _)) = after.last() {
                 writing.open_table(ABOUT)?.insert("tip", database::stored(tip).as_slice())?;
@@ -185,17 +185,17 @@ impl Kv {
     }
 
     /// What a block leads to: the last of several transactions about one key wins, and what is none does nothing.
-    fn next(&self, members: &Members, block: &Block) -> Next {
-        let mut next = Next { members: members.clone(), changes: Changes::new() };
+    fn next(&self, electorate: &Electorate, block: &Block) -> Next {
+        let mut next = Next { electorate: electorate.clone(), changes: Changes::new() };
         for transaction in transactions(block).unwrap_or_default() {
             let Some(transaction) = sound(&transaction) else { continue };
             let (key, value) = match transaction {
                 Transaction::Put { key, value, .. } => (key.into_bytes(), Some(value.into_bytes())),
                 Transaction::Delete { key, .. } => (key.into_bytes(), None),
                 Transaction::Validator(change) => {
-                    let Ok(members) = next.members.after(&change, &self.params) else { continue };
-                    next.members = members;
-                    (members::KEY.to_vec(), Some(next.members.encode()))
+                    let Ok(electorate) = next.electorate.after(&change, &self.params) else { continue };
+                    next.electorate = electorate;
+                    (electorate::KEY.to_vec(), Some(next.electorate.encode()))
                 }
             };
             next.changes.insert(blake2b(&key), (key, value));

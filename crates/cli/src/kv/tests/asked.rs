@@ -137,7 +137,7 @@ fn validators_go_and_come_in_one_block_and_outlast_a_restart() {
     drop(kv);
     let kv = fresh(&chain, dir.path());
     assert_eq!(kv.applied().expect("said"), applied);
-    assert_eq!(kv.members().sequence, 4);
+    assert_eq!(kv.electorate().sequence, 4);
     assert_ne!(root, Some(EMPTY), "the state's root covers the validators");
     assert_eq!(value(&kv, "validators"), None, "no text names them");
 }
@@ -151,7 +151,7 @@ fn the_last_validator_stays() {
     // Four, three and two need three, three and two of the first three.
     let changes = [changes[0].clone(), changes[1].clone(), chain.change(key(2), 0, 2, &[0, 1])];
     kv.deliver(&chain.block(&changes)).expect("delivered");
-    assert_eq!(kv.members().validators.members().len(), 1);
+    assert_eq!(kv.electorate().validators.members().len(), 1);
     let last = chain.change(key(1), 0, 3, &[0]);
     assert_eq!(
         reason(kv.check_tx(&last.encode())),
@@ -160,7 +160,7 @@ fn the_last_validator_stays() {
     let heavy = chain.change(key(1), u64::MAX, 3, &[0]);
     assert!(reason(kv.check_tx(&heavy.encode())).ends_with("too much weight"));
     kv.deliver(&chain.block(&[last, heavy])).expect("delivered");
-    assert_eq!(kv.members().sequence, 3);
+    assert_eq!(kv.electorate().sequence, 3);
 }
 
 #[test]

@@ -73,7 +73,7 @@ pub(super) fn put(key: &str, value: &str) -> Transaction {
 }
 
 pub(super) fn delete(key: &str) -> Transaction {
-    Transaction::Delete { key: key.to_owned(), nonce: None }
+    Transaction::Delete { key: key.to_owned(), salt: None }
 }
 
 /// What a key has now, with its proof checked.

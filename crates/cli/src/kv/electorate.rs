@@ -19,7 +19,7 @@ pub(super) const KEY: &[u8] = b"\xffvalidators";
 
 /// The validators that the application asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Members {
+pub struct Electorate {
     /// How many changes there were.
     pub sequence: u64,
     /// The validators.
@@ -62,7 +62,7 @@ pub enum Refusal {
     Impossible,
 }
 
-impl Members {
+impl Electorate {
     /// Those of a genesis.
     pub fn genesis(params: &Params) -> Self {
         let validators = params.validator_set().expect("a genesis is validated before it is used");
@@ -112,7 +112,7 @@ impl Members {
         bytes
     }
 
-    /// Reads what [`Members::encode`] wrote.
+    /// Reads what [`Electorate::encode`] wrote.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut from = Decoder::new(bytes);
         let mut list = |length: Option<u64>| from_list(&mut from, length);
