@@ -115,9 +115,11 @@ fn load<F: Files>(files: &F) -> Result<Option<Meta>, Error> {
 /// Nothing is written into a directory that holds something and is not ours.
 fn refuse_foreign<F: Files>(files: &F) -> Result<(), Error> {
     let names = files.list("").context("list", || files.show(""))?;
-    // What a first start that was cut short may have left, what a new file system holds, and the node's key towards
-    // its peers, which may be made before the node's first start.
-    let ours = |name: &String| [LOCK, "meta.toml.new", "lost+found", "peer.key"].contains(&name.as_str());
+    // What a first start that was cut short may have left, what a new file system holds, and what may be made before
+    // the node's first start: its key towards its peers, and the folder of an application.
+    let ours = |name: &String| {
+        [LOCK, "meta.toml.new", "lost+found", "peer.key", "application"].contains(&name.as_str())
+    };
     let known = names.iter().any(|name| name == META);
     if known || names.iter().all(ours) { Ok(()) } else { Err(Error::NotADataDir { dir: files.show("") }) }
 }

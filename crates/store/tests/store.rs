@@ -42,6 +42,14 @@ fn a_directory_of_something_else_is_left_alone() {
 }
 
 #[test]
+fn what_may_be_made_before_the_first_start_is_not_in_the_way() {
+    let dir = tempfile::tempdir().expect("a directory");
+    std::fs::write(dir.path().join("peer.key"), "a secret").expect("writes");
+    std::fs::create_dir(dir.path().join("application")).expect("makes");
+    Store::open(disk::Files::new(dir.path()), &native_format(7), &Config::default()).expect("opens");
+}
+
+#[test]
 fn a_directory_of_another_network_or_version_is_left_alone() {
     let world = World::new(3);
     let files = world.stored(1);

@@ -33,7 +33,10 @@ pub use database::Error;
 pub use electorate::{Electorate, Refusal};
 pub use proof::{Malformed, Proof};
 
-/// The file's name inside a data directory.
+/// The folder inside a data directory that an application may make before the node's first start.
+pub const FOLDER: &str = "application";
+
+/// The file's name inside that folder.
 pub const NAME: &str = "kv.redb";
 
 /// How many states, the newest included, can be read. A guess: more than lie between a block and the header that names
@@ -85,6 +88,17 @@ impl Kv {
         let now = guarded(path, || Snapshot::take(&database, &params))?;
         let states = Mutex::new(VecDeque::from([Arc::new(now)]));
         Ok(Self { path: path.to_owned(), params, database, states })
+    }
+
+    /// Opens the state of the node with this data directory, or makes an empty one.
+    ///
+    /// # Errors
+    /// As [`Kv::open`].
+    pub fn open_in(data_dir: &Path, params: Arc<Params>) -> Result<Self, Error> {
+        let folder = data_dir.join(FOLDER);
+        std::fs::create_dir_all(&folder)
+            .map_err(|error| Error::Disk { path: folder.clone(), reason: error.to_string() })?;
+        Self::open(&folder.join(NAME), params)
     }
 
     /// What a key has in the newest state, or in that after the block at `height` while it is kept: `None` where it
