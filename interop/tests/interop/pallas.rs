@@ -198,7 +198,10 @@ async fn headers(mut server: chainsync::N2NServer, chain: &[Block]) {
                 }
                 (None, None) => {
                     let _ = server.send_await_reply().await;
-                    // The chain is finished: nothing more comes.
+                    // The chain is finished: nothing more comes. The turn is ours now, and pallas refuses to read
+                    // another request, as in any server on it. So what the client has pipelined stays unread: behind
+                    // 100 segments of it pallas's demultiplexer waits, and reads nothing for block-fetch and
+                    // keep-alive either. That is not mended here: our program must do with fewer segments.
                     return std::future::pending().await;
                 }
             },

@@ -73,7 +73,8 @@ pub enum Command {
         /// Best first; at most [`MAX_POINTS`](crate::chain_sync::MAX_POINTS).
         points: Vec<Point>,
     },
-    /// Ask for so many more changes of the chain: each answered by one `Forward` or `Backward`.
+    /// Ask for so many more changes of the chain: each answered by one `Forward` or `Backward`. Small demands on top of
+    /// many are put together, and go out when they are a batch or when all before them is answered.
     Demand {
         /// How many.
         n: u32,

@@ -1,6 +1,7 @@
 //! The machine against a server that says what the test wants.
 
 mod limits;
+mod requests;
 mod speech;
 
 use std::time::Duration;
@@ -99,8 +100,7 @@ impl World {
 
     /// What the server hears: whole messages, by protocol in the order of arrival.
     fn heard(&mut self) -> Vec<(Protocol, Vec<u8>)> {
-        let mut bytes = Vec::new();
-        self.state.transmit(time(self.now), usize::MAX, &mut bytes);
+        let bytes = self.transmitted();
         let mut input = &bytes[..];
         let mut heard = Vec::new();
         while let Some(part) = self.demux.next(&mut input).unwrap() {
@@ -112,6 +112,13 @@ impl World {
             assert_eq!(framer.held(), 0, "the tests send messages that fit a segment");
         }
         heard
+    }
+
+    /// All that there is to send.
+    fn transmitted(&mut self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.state.transmit(time(self.now), usize::MAX, &mut bytes);
+        bytes
     }
 
     /// How many RequestNext the server hears, and nothing else.

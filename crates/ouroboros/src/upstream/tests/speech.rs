@@ -62,31 +62,6 @@ fn takes_no_version_that_it_did_not_propose() {
 }
 
 #[test]
-fn keeps_the_window_of_requests_full() {
-    let config = Config { requests_in_flight: NonZeroU32::new(3).unwrap(), ..Config::new(MAGIC) };
-    let mut world = World::new(&config);
-    world.say(HANDSHAKE, &accept(Version::V15, DATA));
-    world.heard();
-    assert_eq!(world.command(Command::Demand { n: 5 }), []);
-    assert_eq!(world.heard_requests(), 3);
-    assert_eq!(world.say_chain_sync(forward()), [forwarded()]);
-    assert_eq!(world.heard_requests(), 1);
-    let back = chain_sync::Message::RollBackward { point: POINT, tip: TIP };
-    assert_eq!(world.say_chain_sync(back), [Event::Backward { point: POINT, tip: TIP }]);
-    assert_eq!(world.heard_requests(), 1);
-    assert_eq!(world.say_chain_sync(chain_sync::Message::AwaitReply), [Event::Waiting]);
-    for _ in 0..3 {
-        assert_eq!(world.say_chain_sync(forward()), [forwarded()]);
-        assert_eq!(world.heard_requests(), 0);
-    }
-    let unasked = world.say_chain_sync(forward());
-    assert_eq!(
-        violation(&unasked),
-        Violation::Agency { protocol: CHAIN_SYNC, state: "Idle", message: "RollForward" }
-    );
-}
-
-#[test]
 fn an_intersection_comes_after_what_was_demanded() {
     let mut world = World::running();
     world.command(Command::Demand { n: 2 });
