@@ -49,6 +49,9 @@ pub enum Refusal {
     /// It waits already.
     #[error("the transaction waits already")]
     Duplicate,
+    /// It is in a block that is irreversible.
+    #[error("the transaction is in the chain already: another that does the same needs other bytes")]
+    Included,
     /// No room.
     #[error("the pool is full: try again after the next block")]
     Full,

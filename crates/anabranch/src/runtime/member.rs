@@ -37,6 +37,9 @@ pub(super) fn settings(config: &Config, key: Option<Key>, peer_id: PeerId) -> me
     settings.near = sync.near;
     settings.loaded_headers = size(sync.loaded_headers);
     settings.relay.judge_timeout = ms(application.check_timeout_ms);
+    // No more questions than wait for the application without being turned away.
+    settings.relay.max_judging = size(application.max_checks).get();
+    settings.relay.judging_bytes = bytes(application.max_check_bytes).get();
     settings.deliveries = application.deliveries;
     settings.delivery_bytes = bytes(application.delivery_bytes);
     settings

@@ -29,9 +29,9 @@ pub struct Config {
     /// How long a late item waits for a verdict before it is given up. A guess: longer than any pause that heals.
     pub patience: Duration,
     /// How many items may be under way or without a verdict: so many questions the application has before it at most.
-    /// A guess.
+    /// A guess: a second's worth at a thousand a second.
     pub max_judging: usize,
-    /// How many bytes of them. A guess.
+    /// How many bytes of them; one alone may be longer. A guess.
     pub judging_bytes: usize,
     /// How long an accepted item waits at most until it is offered to a peer, together with others; drawn at random
     /// each time. A guess: little beside a block's time.
@@ -91,8 +91,8 @@ impl Default for Config {
             lease: secs(2),
             judge_timeout: secs(2),
             patience: secs(600),
-            max_judging: 4_096,
-            judging_bytes: 16 << 20,
+            max_judging: 1_024,
+            judging_bytes: 8 << 20,
             offer_delay: Duration::from_millis(50),
             reoffer_first: secs(5),
             reoffer_max: secs(300),

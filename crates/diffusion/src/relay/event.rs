@@ -142,9 +142,12 @@ pub enum Refusal {
         /// The limit.
         max_bytes: usize,
     },
-    /// It waits already, or was included.
-    #[error("the item is known already")]
-    Duplicate,
+    /// It waits already.
+    #[error("the item waits already")]
+    Waits,
+    /// It was included.
+    #[error("the item was included already")]
+    Included,
     /// No room: back off.
     #[error("the pool is full: try again after the next block")]
     Full,

@@ -42,7 +42,7 @@ impl Books {
         let Some(rules) = config.kinds.get(&kind) else { return false };
         let held = self.kinds.get(&kind).copied().unwrap_or_default();
         held.fits(bytes, rules.max_count, rules.max_bytes)
-            && self.judging.fits(bytes, config.max_judging, config.judging_bytes)
+            && (self.judging.count == 0 || self.judging.fits(bytes, config.max_judging, config.judging_bytes))
     }
 
     /// An item is asked for, or came from where it was not.

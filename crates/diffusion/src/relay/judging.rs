@@ -76,8 +76,10 @@ impl<P: Copy + Ord> State<P> {
             Err(Refusal::Empty)
         } else if bytes > max_bytes {
             Err(Refusal::TooLarge { bytes, max_bytes })
-        } else if here || self.seen.get(&name) == Some(&End::Included) {
-            Err(Refusal::Duplicate)
+        } else if here {
+            Err(Refusal::Waits)
+        } else if self.seen.get(&name) == Some(&End::Included) {
+            Err(Refusal::Included)
         } else if !self.books.has_room(&self.config, kind, bytes) {
             Err(Refusal::Full)
         } else {

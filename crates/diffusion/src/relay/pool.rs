@@ -204,13 +204,17 @@ impl Pool {
         first(&self.expiring).into_iter().chain(first(&self.again)).min()
     }
 
-    /// The oldest of a kind that fit together into so many bytes, each as a CBOR byte string. What does not fit is
-    /// passed over.
-    pub(super) fn candidates(&self, kind: Kind, max_bytes: u64) -> Vec<(Hash, Bytes)> {
+    /// The oldest of a kind, these left out, that fit together into so many bytes, each as a CBOR byte string. What does
+    /// not fit is passed over.
+    pub(super) fn candidates(
+        &self,
+        kind: Kind,
+        max_bytes: u64,
+        except: &BTreeSet<Hash>,
+    ) -> Vec<(Hash, Bytes)> {
         let mut left = max_bytes;
         let mut found = Vec::new();
-        let all = self.oldest.range((kind, 0, Hash([0; 32]))..).take_while(|(other, ..)| *other == kind);
-        for (_, _, id) in all {
+        for id in self.of_kind(kind).filter(|id| !except.contains(id)) {
             // Nothing is shorter than a head and a byte.
             if left < 2 {
                 break;
@@ -225,9 +229,14 @@ impl Pool {
         found
     }
 
-    pub(super) fn has_any(&self, kind: Kind) -> bool {
-        let first = self.oldest.range((kind, 0, Hash([0; 32]))..).next();
-        first.is_some_and(|(first, ..)| *first == kind)
+    pub(super) fn has_other(&self, kind: Kind, than: &BTreeSet<Hash>) -> bool {
+        self.of_kind(kind).any(|id| !than.contains(id))
+    }
+
+    /// Those of a kind, oldest first.
+    fn of_kind(&self, kind: Kind) -> impl Iterator<Item = &Hash> {
+        let all = self.oldest.range((kind, 0, Hash([0; 32]))..);
+        all.take_while(move |(other, ..)| *other == kind).map(|(.., id)| id)
     }
 
     /// A peer has left.

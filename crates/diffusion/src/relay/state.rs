@@ -99,15 +99,20 @@ impl<P: Copy + Ord> State<P> {
         offers.chain(leases).chain(judging).chain(self.pool.next_deadline()).min()
     }
 
-    /// What may go into a block: the oldest of a kind that fit together into so many bytes, each as a CBOR byte string.
-    /// They stay until they are included.
-    pub fn candidates(&self, kind: Kind, max_bytes: u64) -> Vec<(Hash, Bytes)> {
-        self.pool.candidates(kind, max_bytes)
+    /// What may go into a block: the oldest of a kind, these left out, that fit together into so many bytes, each as a
+    /// CBOR byte string. They stay until they are included.
+    pub fn candidates(&self, kind: Kind, max_bytes: u64, except: &BTreeSet<Hash>) -> Vec<(Hash, Bytes)> {
+        self.pool.candidates(kind, max_bytes, except)
     }
 
-    /// Whether there is something to put into a block.
-    pub fn has_candidates(&self, kind: Kind) -> bool {
-        self.pool.has_any(kind)
+    /// Whether there is something to put into a block besides these.
+    pub fn has_other(&self, kind: Kind, than: &BTreeSet<Hash>) -> bool {
+        self.pool.has_other(kind, than)
+    }
+
+    /// An item of the pool.
+    pub fn get(&self, name: &Name) -> Option<&Bytes> {
+        self.pool.get(name).map(|entry| &entry.bytes)
     }
 
     /// How far an item came, as long as it is remembered.
@@ -242,7 +247,8 @@ impl<P: Copy + Ord> State<P> {
             assert!(held.count <= rules.max_count && held.bytes <= rules.max_bytes, "a kind is bounded");
         }
         assert!(kinds.keys().all(|kind| self.books.kinds.contains_key(kind)), "what is held is counted");
-        assert!(under_way.count <= self.config.max_judging, "what is judged is bounded");
-        assert!(under_way.bytes <= self.config.judging_bytes, "what is judged is bounded in bytes");
+        let Config { max_judging, judging_bytes, .. } = self.config;
+        let is_bounded = under_way.count <= max_judging && under_way.bytes <= judging_bytes;
+        assert!(is_bounded || under_way.count == 1, "what is judged is bounded");
     }
 }

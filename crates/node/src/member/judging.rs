@@ -184,6 +184,7 @@ impl Member {
             Verdict::Reject { reason } => {
                 let tip = proposed.header.tip();
                 out.push(Output::Notice(Notice::BlockRejected { block: tip, reason: reason.clone() }));
+                self.set_aside(&id);
                 self.judge(id, false, out);
             }
             Verdict::Ignore => proposed.step = Step::Judging { not_before: again },
@@ -216,6 +217,7 @@ impl Member {
             return Err(format!("block {id:.16} is irreversible: nothing can be given up any more"));
         }
         self.blacklist.insert(id);
+        self.drop_transactions(&id, out);
         match self.proposed.get(&id).map(|it| it.step) {
             Some(Step::Done) => Err(format!(
                 "block {id:.16} has had its verdict; should it be proposed to a restarted node, it is refused"

@@ -2,7 +2,7 @@
 //!
 //! The application orders what waits; one that does not answer in time costs the order, not the turn.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -97,7 +97,7 @@ impl Member {
 
     fn candidates(&self) -> Vec<(Hash, Bytes)> {
         let budget = self.params.max_body_bytes.get().saturating_mul(CANDIDATE_BLOCKS);
-        self.relay.candidates(TRANSACTION, budget)
+        self.relay.candidates(TRANSACTION, budget, &self.set_aside)
     }
 
     /// The application has put transactions in order.
@@ -105,6 +105,9 @@ impl Member {
         if let Some(producing) = &mut self.producing
             && producing.asked.is_some_and(|(asked, _)| asked == ticket)
         {
+            let taken: BTreeSet<&Hash> = order.iter().collect();
+            let left_out = producing.candidates.iter().map(|(id, _)| id).filter(|id| !taken.contains(id));
+            self.left_out = left_out.copied().collect();
             (producing.asked, producing.order) = (None, Some(order));
         }
     }
@@ -173,7 +176,7 @@ impl Member {
         let height = Height(self.tree.root().settled);
         let (_, announced) = Self::native(&self.tree.root().state).validators_at(height);
         let is_due = |applied| self.change_due(applied, height).is_some();
-        self.relay.has_candidates(TRANSACTION) || announced.is_some() || self.nameable().is_some_and(is_due)
+        self.has_transactions() || announced.is_some() || self.nameable().is_some_and(is_due)
     }
 
     /// The slot of a block made now.

@@ -86,7 +86,7 @@ impl Member {
 
     fn ask_tx(&mut self, name: Name, tx: Bytes, out: &mut Vec<Output>) {
         if self.applying.is_none() {
-            return self.tell_relay(relay::Input::Judged { name, verdict: relay::Verdict::Accept }, out);
+            return self.on_tx_judged(name, Verdict::Accept, out);
         }
         let ticket = self.next_ticket();
         self.asks.insert(ticket, Ask::Tx(name));
@@ -105,7 +105,7 @@ impl Member {
         };
         self.tell_relay(relay::Input::Judged { name, verdict }, out);
         self.senders.reason = None;
-        if self.relay.has_candidates(TRANSACTION) {
+        if verdict == relay::Verdict::Accept && self.relay.get(&name).is_some() {
             self.tell_quorum(consensus::quorum::Input::Work, out);
         }
     }
@@ -124,18 +124,34 @@ impl Member {
         if let Some(ticket) = self.senders.waiting.remove(&name.id) {
             out.push(Output::Submitted { ticket, result });
         }
-        if stage == Stage::Pooled {
-            self.tell_quorum(consensus::quorum::Input::Work, out);
+    }
+
+    /// Whether transactions wait for a block, others than the application left out of the last one of ours. Those wait
+    /// for what it knows to change, and are no reason for blocks with nothing in them.
+    pub(super) fn has_transactions(&self) -> bool {
+        self.relay.has_other(TRANSACTION, &self.left_out)
+    }
+
+    /// What is in an irreversible block waits no more, and what was left out may fit after it.
+    pub(super) fn forget_transactions(&mut self, entry: &Entry, out: &mut Vec<Output>) {
+        let ids = transactions(entry);
+        if !ids.is_empty() {
+            self.left_out.clear();
+            self.tell_relay(relay::Input::Included { kind: TRANSACTION, ids }, out);
         }
     }
 
-    /// What is in an irreversible block waits no more.
-    pub(super) fn forget_transactions(&mut self, entry: &Entry, out: &mut Vec<Output>) {
-        let block = Block { header: entry.header.clone(), raw: entry.block.clone() };
-        let txs = native::transactions(&block).unwrap_or_default();
-        if !txs.is_empty() {
-            let ids = txs.iter().map(|tx| native::transaction_id(tx)).collect();
-            self.tell_relay(relay::Input::Included { kind: TRANSACTION, ids }, out);
+    /// Our application refused a block: what was in it does not go into another of this height, however right each
+    /// transaction looked alone. Otherwise everybody who has them would propose what everybody refuses.
+    pub(super) fn set_aside(&mut self, id: &Hash) {
+        let ids = self.tree.block(id).map(|entry| transactions(entry)).unwrap_or_default();
+        self.set_aside.extend(ids.into_iter().filter(|id| self.relay.get(&name(*id)).is_some()));
+    }
+
+    /// An operator gave a block up: its transactions would bring the next one to the same end.
+    pub(super) fn drop_transactions(&mut self, id: &Hash, out: &mut Vec<Output>) {
+        for id in self.tree.block(id).map(|entry| transactions(entry)).unwrap_or_default() {
+            self.tell_relay(relay::Input::Judged { name: name(id), verdict: relay::Verdict::Reject }, out);
         }
     }
 
@@ -151,8 +167,19 @@ impl Member {
 
     /// How far a transaction came, as long as it is remembered.
     pub fn transaction(&self, id: &Hash) -> Option<relay::Progress> {
-        self.relay.progress(&Name { kind: TRANSACTION, id: *id })
+        self.relay.progress(&name(*id))
     }
+}
+
+fn name(id: Hash) -> Name {
+    Name { kind: TRANSACTION, id }
+}
+
+/// The transactions of a block.
+fn transactions(entry: &Entry) -> Vec<Hash> {
+    let block = Block { header: entry.header.clone(), raw: entry.block.clone() };
+    let transactions = native::transactions(&block).unwrap_or_default();
+    transactions.iter().map(|tx| native::transaction_id(tx)).collect()
 }
 
 fn refused(refusal: &relay::Refusal) -> Refusal {
@@ -160,7 +187,8 @@ fn refused(refusal: &relay::Refusal) -> Refusal {
         relay::Refusal::Unknown { .. } => unreachable!("transactions are relayed"),
         relay::Refusal::Empty => Refusal::Empty,
         relay::Refusal::TooLarge { bytes, max_bytes } => Refusal::TooLarge { bytes, max_bytes },
-        relay::Refusal::Duplicate => Refusal::Duplicate,
+        relay::Refusal::Waits => Refusal::Duplicate,
+        relay::Refusal::Included => Refusal::Included,
         relay::Refusal::Full => Refusal::Full,
     }
 }

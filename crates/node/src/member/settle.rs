@@ -200,6 +200,7 @@ impl Member {
         let (validators, _) = Self::native(&root.state).validators_at(height);
         let (parent, has_work) = (root.tip, self.has_work());
         self.proposed.clear();
+        self.set_aside.clear();
         self.producing = None;
         self.mine.clear();
         self.forget_said();

@@ -80,6 +80,10 @@ pub struct Member {
     pub(super) asks: BTreeMap<Ticket, Ask>,
     pub(super) relay: relay::State<PeerId>,
     pub(super) senders: Senders,
+    /// What the application did not take into the last block of ours that it put in order.
+    pub(super) left_out: BTreeSet<Hash>,
+    /// The transactions of blocks of this height that our application refused: one of them will be why.
+    pub(super) set_aside: BTreeSet<Hash>,
     pub(super) progress: Progress,
     pub(super) failed: Option<String>,
     /// What consensus is started with; `None` once it was.
@@ -194,6 +198,8 @@ impl Member {
             asks: BTreeMap::new(),
             relay: relay::State::new(relay, rng),
             senders: Senders::default(),
+            left_out: BTreeSet::new(),
+            set_aside: BTreeSet::new(),
             progress: Progress::default(),
             failed: None,
             start: Some(start.journal),

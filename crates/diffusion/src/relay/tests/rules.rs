@@ -1,5 +1,6 @@
 //! The rules, one by one.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
@@ -372,8 +373,11 @@ fn a_new_kind_is_an_entry_of_the_configuration() {
     single.give(Input::Judged { name: vote, verdict: Verdict::Reject });
     // The same bytes may be right as another kind.
     single.own(1);
-    assert_eq!(single.state.candidates(TRANSACTION, 1_000), [(name(1).id, bytes)]);
-    assert!(single.state.candidates(VOTE, 1_000).is_empty() && !single.state.has_candidates(VOTE));
+    assert_eq!(single.state.candidates(TRANSACTION, 1_000, &BTreeSet::new()), [(name(1).id, bytes)]);
+    assert!(single.state.candidates(VOTE, 1_000, &BTreeSet::new()).is_empty());
+    let none = BTreeSet::new();
+    assert!(!single.state.has_other(VOTE, &none) && single.state.has_other(TRANSACTION, &none));
+    assert!(!single.state.has_other(TRANSACTION, &BTreeSet::from([name(1).id])));
     let strange = Kind(9);
     single.hear(0, Message::Offer(vec![Offer { name: Name { kind: strange, ..vote }, size: 1 }]));
     assert!(single.said.is_empty(), "passed over");
@@ -392,15 +396,15 @@ fn a_submission_is_taken_at_once_or_told_why_not() {
     single.submit(1);
     assert_eq!(answer(&single), Ok(name(1)));
     single.submit(1);
-    assert_eq!(answer(&single), Err(Refusal::Duplicate), "while it is judged");
+    assert_eq!(answer(&single), Err(Refusal::Waits), "while it is judged");
     single.judged(1, Verdict::Accept);
     assert_eq!(single.said, [Output::Progressed { name: name(1), stage: Stage::Pooled }]);
     single.submit(1);
-    assert_eq!(answer(&single), Err(Refusal::Duplicate), "while it is pooled");
+    assert_eq!(answer(&single), Err(Refusal::Waits), "while it is pooled");
     single.include(&[1]);
     assert_eq!(single.said, [Output::Progressed { name: name(1), stage: Stage::Included }]);
     single.submit(1);
-    assert_eq!(answer(&single), Err(Refusal::Duplicate), "once it is included");
+    assert_eq!(answer(&single), Err(Refusal::Included), "once it is included");
     let mut give = |bytes: Bytes| {
         single.give(Input::Submit { ticket: Ticket(0), kind: TRANSACTION, bytes });
         answer(&single)
@@ -496,7 +500,12 @@ fn candidates_are_the_oldest_that_fit() {
         single.give(Input::Judged { name, verdict: Verdict::Accept });
     }
     let lengths = |max| -> Vec<usize> {
-        single.state.candidates(TRANSACTION, max).iter().map(|(_, bytes)| bytes.len()).collect()
+        single
+            .state
+            .candidates(TRANSACTION, max, &BTreeSet::new())
+            .iter()
+            .map(|(_, bytes)| bytes.len())
+            .collect()
     };
     assert_eq!(lengths(10_000), [100, 300, 20, 20]);
     // As byte strings they take 102, 303, 21 and 21 bytes.
@@ -504,6 +513,8 @@ fn candidates_are_the_oldest_that_fit() {
     assert_eq!(lengths(102 + 302), [100, 20, 20], "what does not fit is passed over");
     assert_eq!(lengths(101), [20, 20]);
     assert_eq!(lengths(0), [0; 0]);
+    let first = Name::of(TRANSACTION, &long(1, 100)).id;
+    assert_eq!(single.state.candidates(TRANSACTION, 10_000, &BTreeSet::from([first])).len(), 3);
     assert_eq!(single.state.status().pooled, 4, "they stay");
 }
 
@@ -521,7 +532,7 @@ fn what_is_included_is_gone_and_not_asked_for_again() {
     single.judged(3, Verdict::Accept);
     single.offers(1, &[1, 2, 3, 4]);
     assert!(single.wants().is_empty());
-    assert!(single.state.candidates(TRANSACTION, 1_000).is_empty());
+    assert!(single.state.candidates(TRANSACTION, 1_000, &BTreeSet::new()).is_empty());
     single.hear(1, Message::Want(vec![name(1)]));
     assert_eq!(single.sent().collect::<Vec<_>>(), [(1, &Message::No(vec![name(1)]))]);
 }

@@ -70,6 +70,20 @@ fn a_wrong_block_is_not_decided() {
 }
 
 #[test]
+fn applications_that_build_what_they_refuse_cost_rounds_and_not_the_chain() {
+    let mut world = World::new(Setup::new(15, 4, 0));
+    world.boot();
+    world.reach(&[0, 1, 2, 3], 2, ms(20_000));
+    world.nodes.iter_mut().for_each(|node| node.app.is_careless = true);
+    let id = world.submit(1, WRONG);
+    let then = world.height() + 10;
+    world.reach(&[0, 1, 2, 3], then, ms(120_000));
+    assert!(!world.has_tx(0, &id));
+    assert!(world.status(0).pool > 0, "all of them have it");
+    world.check();
+}
+
+#[test]
 fn a_block_that_never_gets_a_verdict_can_be_given_up() {
     let mut world = World::new(Setup::new(6, 4, 0));
     world.boot();
@@ -92,8 +106,11 @@ fn a_block_that_never_gets_a_verdict_can_be_given_up() {
         }
     }
     assert!(given_up > 0, "the status names the block\n{}", world.story());
-    assert!(world.nodes[0].obeyed.iter().any(Result::is_ok));
-    assert!(world.height() >= stuck);
+    assert!(world.nodes.iter().any(|node| node.obeyed.iter().any(Result::is_ok)));
+    world.reach(&[0, 1, 2, 3], stuck + 5, ms(60_000));
+    let next = world.submit(1, vec![8; 20]);
+    let has_next = |world: &World| world.has_tx(0, &next);
+    assert!(world.run(ms(30_000), has_next), "blocks get stuck no more\n{}", world.story());
     world.check();
 }
 

@@ -4,4 +4,5 @@ mod catching_up;
 mod crashes;
 mod disk;
 mod faults;
+mod relaying;
 mod world;

@@ -31,6 +31,9 @@ pub(super) const EPOCH: Duration = Duration::from_secs(1_700_000_000);
 /// A transaction that no application takes into a block.
 pub(super) const WRONG: &[u8] = b"wrong";
 
+/// How a transaction begins that is right, and that no application takes into a block yet.
+pub(super) const LATER: &[u8] = b"later";
+
 /// A transaction that makes a block never get a verdict.
 pub(super) const NEVER: &[u8] = b"never";
 
@@ -721,7 +724,8 @@ impl World {
                 verdict(if is_wrong { reject() } else { Verdict::Accept })
             }
             Question::Build { candidates, .. } => {
-                Answer::Built(candidates.into_iter().map(|(id, _)| id).collect())
+                let fit = candidates.into_iter().filter(|(_, tx)| !tx.starts_with(LATER));
+                Answer::Built(fit.map(|(id, _)| id).collect())
             }
             Question::Deliver { block } => {
                 return self.at(after, Happening::Apply { node, life, ticket, block });
