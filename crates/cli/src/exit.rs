@@ -59,6 +59,11 @@ impl Failure {
         Self { kind, message: format!("{message:#}"), hint: None, is_closed_pipe: false }
     }
 
+    /// What happened, without the hint.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
     /// The same with what to do about it.
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());

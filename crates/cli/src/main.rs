@@ -17,7 +17,6 @@ mod table;
 
 use std::process::ExitCode;
 
-use anabranch_cli::transaction;
 use clap::Parser;
 
 fn main() -> ExitCode {

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use anabranch::config::{AdminAddress, Config, LogFormat};
-use anabranch::devnet::NETWORK_FILE;
+use anabranch::founding::NETWORK_FILE;
 use anabranch::network_id::NetworkId;
 use anabranch::peers::key_file;
 use anabranch::store::{self, files::disk};
@@ -174,7 +174,7 @@ fn place(command: &Command) -> Option<&Place> {
             Db::Verify { place, .. } | Db::ForgetJournal { place, .. } | Db::Export { place, .. },
         )
         | Command::Config(ConfigCommand::Show(place) | ConfigCommand::Check(place)) => Some(place),
-        Command::Follow(_) | Command::Devnet(_) | Command::Completions { .. } => None,
+        Command::Follow(_) | Command::Devnet(_) | Command::Init(_) | Command::Completions { .. } => None,
     }
 }
 
@@ -187,6 +187,7 @@ fn identity_flag(command: &Command) -> Option<&Identity> {
         Command::Import(_)
         | Command::Follow(_)
         | Command::Devnet(_)
+        | Command::Init(_)
         | Command::Tx(_)
         | Command::Status(_)
         | Command::Clients(_)

@@ -2,7 +2,7 @@
 
 mod common;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use common::{PATIENCE, Running, run, text};
@@ -14,10 +14,16 @@ fn devnet(dir: &Path) -> (Running, String) {
 }
 
 fn devnet_at(dir: &Path, address: &str) -> (Running, String) {
-    let args = ["devnet", "--data-dir", text(dir), "--downstream", address, "--every", "100ms"];
+    let args =
+        ["devnet", "--nodes", "1", "--data-dir", text(dir), "--downstream", address, "--every", "100ms"];
     let mut devnet = Running::spawn(&args);
     let started = devnet.until("started");
     (devnet, address_of(&started))
+}
+
+/// The data directory of its only node.
+fn node_of(devnet: &Path) -> PathBuf {
+    devnet.join("node-1")
 }
 
 fn address_of(started: &Value) -> String {
@@ -90,7 +96,8 @@ fn a_transaction_that_was_put_in_is_in_a_block() {
     let dir = tempfile::tempdir().expect("a directory");
     let chain = dir.path().join("chain");
     let (mut devnet, _) = devnet(&chain);
-    let put = run(&["tx", "put", "--data-dir", text(&chain), "greeting", "hello", "--json"]).expect_code(0);
+    let put = run(&["tx", "put", "--data-dir", text(&node_of(&chain)), "greeting", "hello", "--json"])
+        .expect_code(0);
     assert_eq!(put.json()["id"].as_str().expect("an id").len(), 64);
     loop {
         let block = devnet.until("block");
@@ -99,7 +106,7 @@ fn a_transaction_that_was_put_in_is_in_a_block() {
             break;
         }
     }
-    let again = run(&["tx", "put", "--data-dir", text(&chain), "greeting", "hello", "--json"]);
+    let again = run(&["tx", "put", "--data-dir", text(&node_of(&chain)), "greeting", "hello", "--json"]);
     again.expect_code(0);
 }
 
@@ -109,35 +116,45 @@ fn says_what_it_is_doing() {
     let chain = dir.path().join("chain");
     let (mut devnet, address) = devnet(&chain);
     devnet.until("block");
-    let status = run(&["status", "--data-dir", text(&chain), "--json"]).expect_code(0).json();
-    assert_eq!(status["state"], "producing");
+    let status = run(&["status", "--data-dir", text(&node_of(&chain)), "--json"]).expect_code(0).json();
+    assert_eq!(status["state"], "validating");
     assert_eq!(status["magic"], 2622);
     assert!(number(&status["settled"]) + number(&status["volatile"]) >= 1);
-    let text_status = run(&["status", "--data-dir", text(&chain)]).expect_code(0);
-    assert!(text_status.stdout.starts_with("producing: "), "{}", text_status.stdout);
+    let text_status = run(&["status", "--data-dir", text(&node_of(&chain))]).expect_code(0);
+    assert!(text_status.stdout.starts_with("validating: "), "{}", text_status.stdout);
 
     let mut follower = Running::spawn(&["follow", &address, "--network", "devnet"]);
     follower.until("forward");
-    let clients = run(&["clients", "--data-dir", text(&chain), "--json"]).expect_code(0).json();
+    let clients = run(&["clients", "--data-dir", text(&node_of(&chain)), "--json"]).expect_code(0).json();
     assert_eq!(clients.as_array().expect("a list").len(), 1);
     assert_eq!(clients[0]["version"], 15);
-    let text_clients = run(&["clients", "--data-dir", text(&chain)]).expect_code(0);
+    let text_clients = run(&["clients", "--data-dir", text(&node_of(&chain))]).expect_code(0);
     assert!(text_clients.stdout.contains("127.0.0.1:"), "{}", text_clients.stdout);
 }
 
 #[test]
-fn ends_by_itself_and_goes_on_where_it_ended() {
+fn goes_on_where_it_ended() {
     let dir = tempfile::tempdir().expect("a directory");
     let chain = dir.path().join("chain");
-    let args = ["devnet", "--data-dir", text(&chain), "--downstream", "127.0.0.1:0", "--every", "50ms"];
-    let first = run(&[&args[..], &["--for", "1s", "--json"]].concat()).expect_code(0);
-    let lines: Vec<Value> =
-        first.stdout.lines().map(|line| serde_json::from_str(line).expect("json")).collect();
-    let made = lines.iter().filter(|line| line["event"] == "block").count();
-    assert!(made > 0);
+    let args = [
+        "devnet",
+        "--nodes",
+        "1",
+        "--data-dir",
+        text(&chain),
+        "--downstream",
+        "127.0.0.1:0",
+        "--every",
+        "50ms",
+    ];
+    let mut first = Running::spawn(&args);
+    first.until("block");
+    first.interrupt();
+    let rest = first.wait().expect_code(0).stdout;
+    let made = 1 + rest.lines().filter(|line| line.contains("\"event\":\"block\"")).count();
     let mut second = Running::spawn(&args);
     let started = second.until("started");
-    let found = number(&started["settled"]) + number(&started["forks"]);
+    let found = number(&started["settled"]);
     assert!(found >= made as u64, "nothing shown was lost");
     assert_eq!(number(&second.until("block")["height"]), found);
 }
@@ -181,7 +198,7 @@ fn a_directory_in_use_says_by_whom() {
     let chain = dir.path().join("chain");
     let (_devnet, _) = devnet(&chain);
     let second = run(&["devnet", "--data-dir", text(&chain), "--downstream", "127.0.0.1:0", "--for", "1s"]);
-    second.expect_code(4).expect_stderr("in use by process");
+    second.expect_code(4).expect_stderr("in use");
 }
 
 #[test]
@@ -190,7 +207,7 @@ fn a_directory_with_other_files_is_left_alone() {
     std::fs::write(dir.path().join("letter.txt"), "dear").expect("written");
     let refused =
         run(&["devnet", "--data-dir", text(dir.path()), "--downstream", "127.0.0.1:0", "--for", "1s"]);
-    refused.expect_code(4).expect_stderr("not a data directory");
+    refused.expect_code(4).expect_stderr("give a new directory");
     assert_eq!(std::fs::read_dir(dir.path()).expect("there").count(), 1);
 }
 
@@ -340,7 +357,7 @@ fn refuses_a_directory_with_another_chain_of_the_same_magic() {
     }
     mine.wait().expect_code(0);
     other.wait().expect_code(0);
-    let (network, mine) = (at("other").join("network.toml"), at("mine"));
+    let (network, mine) = (at("other").join("network.toml"), node_of(&at("mine")));
     let args = ["run", "--network", text(&network), "--data-dir", text(&mine), "--downstream", "127.0.0.1:0"];
     run(&args).expect_code(4).expect_stderr("another chain");
 }
@@ -353,7 +370,111 @@ fn a_directory_knows_its_network() {
     devnet.until("block");
     devnet.interrupt();
     devnet.wait().expect_code(0);
-    let verified = run(&["db", "verify", "--data-dir", text(&chain), "--json"]).expect_code(0).json();
+    let verified =
+        run(&["db", "verify", "--data-dir", text(&node_of(&chain)), "--json"]).expect_code(0).json();
     assert_eq!(verified["blocks"], verified["settled"]);
     assert!(number(&verified["blocks"]) > 0);
+}
+
+/// Four validators in a directory that they keep.
+fn four(dir: &Path) -> Running {
+    Running::spawn(&["devnet", "--data-dir", text(dir), "--downstream", "127.0.0.1:0", "--every", "100ms"])
+}
+
+fn order(verb: &str, node: &str, dir: &Path) -> common::Finished {
+    run(&["devnet", verb, node, "--data-dir", text(dir), "--json"])
+}
+
+/// Waits for so many blocks after the next one.
+fn more_blocks(devnet: &mut Running, count: u64) -> u64 {
+    let from = number(&devnet.until("block")["height"]);
+    loop {
+        let height = number(&devnet.until("block")["height"]);
+        if height >= from + count {
+            return height;
+        }
+    }
+}
+
+#[test]
+fn four_validators_agree_while_each_is_killed_and_comes_back() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let chain = dir.path().join("chain");
+    let mut devnet = four(&chain);
+    (0..4).for_each(|_| drop(devnet.until("started")));
+    more_blocks(&mut devnet, 2);
+    for node in ["1", "node-3"] {
+        order("kill", node, &chain).expect_code(0);
+        order("kill", node, &chain).expect_code(1).expect_stderr("is down");
+        let height = more_blocks(&mut devnet, 3);
+        order("start", node, &chain).expect_code(0);
+        order("start", node, &chain).expect_code(1).expect_stderr("is running");
+        let back = chain.join(if node == "1" { "node-1" } else { node });
+        until_status(&back, |status| number(&status["settled"]) > height + 1);
+    }
+    order("kill", "9", &chain).expect_code(1).expect_stderr("give one of node-1, node-2");
+    devnet.interrupt();
+    let summary = devnet.until("stopped");
+    devnet.wait().expect_code(0);
+    let nodes = summary["nodes"].as_array().expect("a list");
+    assert_eq!(nodes.len(), 4, "{summary}");
+    let heights: Vec<u64> = nodes.iter().map(|node| number(&node["final_height"])).collect();
+    let (least, most) = (heights.iter().min().expect("some"), heights.iter().max().expect("some"));
+    assert!(most - least <= 3, "they go together: {summary}");
+    assert!(number(&summary["transactions"]) > 0 && summary["finality_ms"]["p50"].is_number(), "{summary}");
+    for node in 1..=4 {
+        let data = chain.join(format!("node-{node}"));
+        run(&["db", "verify", "--data-dir", text(&data), "--json"]).expect_code(0);
+    }
+}
+
+#[test]
+fn a_transaction_put_in_at_a_follower_becomes_final() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let chain = dir.path().join("chain");
+    let args = ["devnet", "--data-dir", text(&chain), "--downstream", "127.0.0.1:0", "--followers", "1"];
+    let mut devnet = Running::spawn(&[&args[..], &["--no-made-up", "--every", "500ms"]].concat());
+    (0..5).for_each(|_| drop(devnet.until("started")));
+    let follower = chain.join("follower-1");
+    run(&["tx", "put", "--data-dir", text(&follower), "greeting", "hello"]).expect_code(0);
+    loop {
+        let block = devnet.until("block");
+        let puts = block["puts"].as_array().expect("a list");
+        if puts.iter().any(|put| put["key"] == "greeting" && put["value"] == "hello") {
+            let height = number(&block["height"]);
+            until_status(&follower, |status| number(&status["irreversible"]["height"]) >= height);
+            break;
+        }
+    }
+}
+
+#[test]
+fn a_devnet_of_another_size_is_refused_with_what_is_there() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let chain = dir.path().join("chain");
+    let args =
+        ["devnet", "--data-dir", text(&chain), "--downstream", "127.0.0.1:0", "--for", "1ms", "--nodes"];
+    run(&[&args[..], &["2"]].concat()).expect_code(0);
+    run(&[&args[..], &["3"]].concat()).expect_code(4).expect_stderr("2 validators and 0 followers");
+    order("kill", "1", &chain).expect_code(7).expect_stderr("no devnet answers");
+}
+
+#[test]
+fn a_network_for_several_machines_is_laid_out_and_never_over_another() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let net = dir.path().join("net");
+    let args = ["init", text(&net), "--machine", "10.0.0.1:4001", "--machine", "10.0.0.2:4001"];
+    let laid = run(&[&args[..], &["--follower", "10.0.0.9:4001", "--json"]].concat()).expect_code(0).json();
+    let machines = laid["machines"].as_array().expect("a list");
+    assert_eq!(machines.len(), 3, "{laid}");
+    let config = std::fs::read_to_string(net.join("node-1").join("anabranch.toml")).expect("written");
+    let other = format!("{}@10.0.0.2:4001", machines[1]["peer"].as_str().expect("a key"));
+    assert!(config.contains(&other) && !config.contains("10.0.0.1"), "{config}");
+    for name in ["node-1", "node-2", "follower-1"] {
+        let file = net.join(name).join("anabranch.toml");
+        run(&["config", "check", "--config", text(&file)]).expect_code(0);
+        assert_eq!(net.join(name).join("validator.key").is_file(), name != "follower-1");
+    }
+    run(&args).expect_code(4).expect_stderr("give a new directory");
+    run(&["init", "x", "--machine", "nowhere"]).expect_code(2).expect_stderr("HOST:PORT");
 }

@@ -38,7 +38,11 @@ fn a_key_is_in_the_data_directory_where_nothing_else_is_said() {
     let made = run(&["key", "generate", "--data-dir", text(&data)]).expect_code(0);
     assert!(data.join("peer.key").is_file());
     // It is not in the way of a first start.
-    run(&["devnet", "--data-dir", text(&data), "--downstream", "127.0.0.1:0", "--for", "1ms"]).expect_code(0);
+    let args = ["run", "--network", "preview", "--data-dir", text(&data), "--downstream", "127.0.0.1:0"];
+    let mut node = Running::spawn(&args);
+    node.until("started");
+    node.interrupt();
+    node.wait().expect_code(0);
     let shown = run(&["key", "show", "--data-dir", text(&data)]).expect_code(0);
     assert_eq!(shown.stdout, made.stdout);
 }

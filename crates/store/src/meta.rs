@@ -13,6 +13,18 @@ pub const VERSION: u32 = 1;
 
 const LOCK: &str = "lock";
 const META: &str = "meta.toml";
+/// What a directory may hold before a store is made in it: what a first start that was cut short may have left, what a
+/// new file system holds, and what is laid out before a node's first start (keys, a genesis, a configuration, an application's folder).
+const OURS: [&str; 8] = [
+    LOCK,
+    "meta.toml.new",
+    "lost+found",
+    "peer.key",
+    "validator.key",
+    "network.toml",
+    "anabranch.toml",
+    "application",
+];
 /// A `meta.toml` is a few lines.
 const MAX_META_BYTES: u64 = 4_096;
 
@@ -115,11 +127,7 @@ fn load<F: Files>(files: &F) -> Result<Option<Meta>, Error> {
 /// Nothing is written into a directory that holds something and is not ours.
 fn refuse_foreign<F: Files>(files: &F) -> Result<(), Error> {
     let names = files.list("").context("list", || files.show(""))?;
-    // What a first start that was cut short may have left, what a new file system holds, and what may be made before
-    // the node's first start: its key towards its peers, and the folder of an application.
-    let ours = |name: &String| {
-        [LOCK, "meta.toml.new", "lost+found", "peer.key", "application"].contains(&name.as_str())
-    };
+    let ours = |name: &String| OURS.contains(&name.as_str());
     let known = names.iter().any(|name| name == META);
     if known || names.iter().all(ours) { Ok(()) } else { Err(Error::NotADataDir { dir: files.show("") }) }
 }

@@ -139,13 +139,25 @@ fn seed(path: &Path) -> Result<[u8; 32], Error> {
 /// # Errors
 /// When the file is there, or cannot be written.
 pub fn generate(path: &Path) -> Result<Identity, Error> {
+    Ok(Identity::from_seed(&fresh(path)?))
+}
+
+/// Makes a new key to vote with and writes it to a file that is not there yet.
+///
+/// # Errors
+/// As [`generate`].
+pub fn generate_validator(path: &Path) -> Result<Key, Error> {
+    Ok(Key::from_seed(&fresh(path)?))
+}
+
+fn fresh(path: &Path) -> Result<[u8; 32], Error> {
     let mut seed = [0; 32];
     SysRng.try_fill_bytes(&mut seed).map_err(|error| Error::Random { source: io::Error::other(error) })?;
     create(path, &seed).map_err(|source| match source.kind() {
         io::ErrorKind::AlreadyExists => Error::Exists { path: path.to_owned() },
         _ => Error::Write { path: path.to_owned(), source },
     })?;
-    Ok(Identity::from_seed(&seed))
+    Ok(seed)
 }
 
 /// The identity of a file, or a new one where there is no such file.

@@ -7,17 +7,29 @@ use chain::view::Step;
 use chain::{Position, View};
 
 use super::*;
-use crate::devnet::Devnet;
+use crate::founding::{self, Plan};
 
 /// Far above what anything here takes; only a fault waits for it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A node that makes the blocks of a chain of its own, in this directory.
+/// The only validator of a chain of its own, in this directory: with nothing to say, it makes an empty block now and then.
 async fn producing(dir: &Path) -> Running {
-    let devnet =
-        Devnet::prepare(dir, Duration::from_millis(20)).expect("a new chain, or the one that is there");
-    let started = start(Config::default(), devnet.network, dir.to_owned(), Role::Produce(devnet.key)).await;
-    started.expect("it starts")
+    let plan = Plan {
+        name: "alone".into(),
+        magic: 9,
+        slot_length: Duration::from_millis(10),
+        start: Duration::ZERO,
+        faults: chain::native::Faults::Byzantine,
+        validators: 1,
+        followers: 0,
+    };
+    let founded = founding::open(dir).expect("sound").map_or_else(|| founding::found(dir, &plan), Ok);
+    let founded = founded.expect("a new chain, or the one that is there");
+    let place = founded.places[0].clone();
+    let mut config = Config::default();
+    config.consensus.rest_ms = 20;
+    let role = Role::Member { key: place.key, logic: None };
+    start(config, founded.network, place.dir, role).await.expect("it starts")
 }
 
 /// The view in which the chain has so many blocks, or the first that is seen to have more.

@@ -1,5 +1,7 @@
 //! The command line. Flags go over environment, environment over the file, the file over the defaults.
 
+mod devnet;
+mod init;
 mod peers;
 
 use std::net::SocketAddr;
@@ -11,6 +13,8 @@ use anabranch::network::PeerAddress;
 use anabranch::peers::Listen;
 use clap::{Parser, Subcommand, ValueEnum};
 
+pub(crate) use devnet::{DEVNET_NODES, Devnet, DevnetOrder};
+pub(crate) use init::{Init, Machine};
 pub(crate) use peers::{Identity, Key, Mode, Peer, Peers, Ping, Who};
 
 const EXIT_CODES: &str = "Exit codes: 0 done · 1 failed · 2 wrong command line · 3 wrong configuration · \
@@ -50,9 +54,11 @@ pub(crate) enum Command {
     Run(Run),
     /// Print a line for each block that any node-to-node server rolls forward or back to.
     Follow(Follow),
-    /// Run one node with a chain of its own: a block a second, served downstream.
+    /// Run a network of one's own in one process: validators that agree on a chain, served downstream.
     Devnet(Devnet),
-    /// Hand a transaction to a running devnet.
+    /// Lay out a network of one's own for several machines: keys, genesis, a configuration for each.
+    Init(Init),
+    /// Hand a transaction to a running node.
     #[command(subcommand)]
     Tx(Tx),
     /// Say what a running node is doing.
@@ -196,25 +202,6 @@ impl std::str::FromStr for From {
             point => point.parse().map(Self::Point),
         }
     }
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct Devnet {
-    /// Where to keep the chain [default: a temporary directory, removed at the end].
-    #[arg(long, env = "ANABRANCH_DATA_DIR", value_name = "DIR")]
-    pub(crate) data_dir: Option<PathBuf>,
-    /// Serve clients here; port 0 lets the system choose, the address is printed.
-    #[arg(long, default_value = "127.0.0.1:3001", value_name = "ADDR")]
-    pub(crate) downstream: SocketAddr,
-    /// Stop after this long, such as `30s` or `5m`.
-    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
-    pub(crate) run_for: Option<Duration>,
-    /// Make a block this often, such as `1s` or `50ms`; a chain keeps the one that it began with.
-    #[arg(long, default_value = "1s", value_name = "TIME", value_parser = duration)]
-    pub(crate) every: Duration,
-    /// Make blocks of what is put in alone: an empty one where nothing was.
-    #[arg(long)]
-    pub(crate) no_made_up: bool,
 }
 
 #[derive(Debug, Subcommand)]

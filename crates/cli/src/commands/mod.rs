@@ -8,6 +8,7 @@ mod db;
 mod devnet;
 mod follow;
 mod import;
+mod init;
 mod key;
 mod peer;
 mod peers;
@@ -40,6 +41,7 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
         Command::Run(_) => block_on(run::run(config, output)),
         Command::Follow(follow) => block_on(follow::run(follow, output)),
         Command::Devnet(devnet) => block_on(devnet::run(devnet, config, output)),
+        Command::Init(init) => init::run(init, output),
         Command::Tx(tx) => block_on(tx::run(tx, &config, output)),
         Command::Status(_) => block_on(status::run(&config, output)),
         Command::Clients(_) => block_on(clients::run(&config, output)),

@@ -8,7 +8,7 @@ use anabranch::config::Config;
 use anabranch::network_id::NetworkId;
 use anabranch::peers::key_file;
 use anabranch::runtime::Role;
-use anabranch_cli::kv::{self, Kv};
+use anabranch_cli::kv::Kv;
 
 use super::{key, report, serve};
 use crate::exit::{Failure, Kind};
@@ -49,10 +49,7 @@ fn role(config: &Config, network: &NetworkId, data_dir: &Path) -> Result<Role, F
         return Ok(Role::Follow);
     }
     let key = key_file::validator(config.consensus.key.as_deref(), data_dir).map_err(key::in_the_way)?;
-    std::fs::create_dir_all(data_dir).map_err(|error| {
-        Failure::new(Kind::DataDir, format!("cannot create {}: {error}", data_dir.display()))
-    })?;
-    let kv = Kv::open(&data_dir.join(kv::NAME), params.clone());
+    let kv = Kv::open_in(data_dir, params.clone());
     let kv = kv.map_err(|error| Failure::new(Kind::DataDir, error))?;
     Ok(Role::Member { key, logic: Some(Arc::new(kv)) })
 }

@@ -1,7 +1,7 @@
 //! What `run` and `devnet` share: starting a node, saying where it is, and what was in its way.
 
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anabranch::config::Config;
 use anabranch::network_id::NetworkId;
@@ -18,6 +18,9 @@ use crate::shutdown;
 #[derive(Debug, Serialize)]
 struct Started<'a> {
     event: &'static str,
+    /// Which of several in this process.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node: Option<&'a str>,
     network: &'a str,
     magic: u32,
     data_dir: String,
@@ -42,18 +45,54 @@ pub(super) async fn start(
     role: Role,
     output: Output,
 ) -> Result<Running, Failure> {
-    let (name, magic) = (network.name.clone(), network.magic);
-    let network_id = network.format.chain_id().to_string();
-    let running = runtime::start(config, network, data_dir.clone(), role).await.map_err(in_the_way)?;
+    let running = start_quietly(config, &network, &data_dir, role).await?;
     // Before anyone can know that it runs, and so have it stopped.
     shutdown::watch(running.stop_token())?;
+    say_where(&running, &network, &data_dir, None, output)?;
+    Ok(running)
+}
+
+/// Starts one of several nodes of this process, and prints where it is. Whoever holds it stops it.
+///
+/// # Errors
+/// When something is in the way.
+pub(super) async fn start_one(
+    config: Config,
+    network: NetworkId,
+    data_dir: &Path,
+    role: Role,
+    node: Option<&str>,
+    output: Output,
+) -> Result<Running, Failure> {
+    let running = start_quietly(config, &network, data_dir, role).await?;
+    say_where(&running, &network, data_dir, node, output)?;
+    Ok(running)
+}
+
+async fn start_quietly(
+    config: Config,
+    network: &NetworkId,
+    data_dir: &Path,
+    role: Role,
+) -> Result<Running, Failure> {
+    runtime::start(config, network.clone(), data_dir.to_owned(), role).await.map_err(in_the_way)
+}
+
+fn say_where(
+    running: &Running,
+    network: &NetworkId,
+    data_dir: &Path,
+    node: Option<&str>,
+    output: Output,
+) -> std::io::Result<()> {
     let recovered = running.recovered();
     let started = Started {
         event: "started",
-        network: &name,
-        magic,
+        node,
+        network: &network.name,
+        magic: network.magic,
         data_dir: data_dir.display().to_string(),
-        network_id,
+        network_id: network.format.chain_id().to_string(),
         peer: running.peer_id().to_string(),
         listen: running.listens().iter().map(ToString::to_string).collect(),
         downstream: running.downstream(),
@@ -62,12 +101,12 @@ pub(super) async fn start(
         forks: recovered.forks,
         cuts: &recovered.cuts,
     };
-    output.line(&started, || text(&started))?;
-    Ok(running)
+    output.line(&started, || text(&started))
 }
 
 fn text(started: &Started<'_>) -> String {
-    let mut lines = vec![format!("network     {} (magic {})", started.network, started.magic)];
+    let mut lines: Vec<_> = started.node.iter().map(|node| format!("node        {node}")).collect();
+    lines.push(format!("network     {} (magic {})", started.network, started.magic));
     lines.push(format!("data        {}, {} blocks in the log", started.data_dir, started.settled));
     lines.extend(started.cuts.iter().map(|cut| format!("cut back    {cut}")));
     lines.extend(started.downstream.iter().map(|address| format!("serving     {address}")));

@@ -82,7 +82,7 @@ impl Scene {
         let chain = chain();
         let file = chain.dir.path().join("anabranch.toml");
         fs::write(&file, config).expect("the configuration is written");
-        let db = chain.dir.path().join("db");
+        let db = node(&chain.dir.path().join("db"));
         let server = Server::start(
             wrapper,
             &[
@@ -91,7 +91,7 @@ impl Scene {
                 "--downstream".as_ref(),
                 "127.0.0.1:0".as_ref(),
                 "--network".as_ref(),
-                db.join("network.toml").as_ref(),
+                chain.dir.path().join("db").join("network.toml").as_ref(),
                 "--data-dir".as_ref(),
                 db.as_ref(),
                 "--config".as_ref(),
@@ -218,9 +218,15 @@ fn chain() -> &'static Chain {
     })
 }
 
+/// The data directory of a devnet's only node.
+fn node(db: &Path) -> PathBuf {
+    db.join("node-1")
+}
+
 /// Puts a value into the next block.
 fn put(db: &Path, key: &str, value: &str) {
-    let put = Command::new(program()).args(["tx", "put", "--data-dir"]).arg(db).args([key, value]).output();
+    let put =
+        Command::new(program()).args(["tx", "put", "--data-dir"]).arg(node(db)).args([key, value]).output();
     let put = put.expect("the program starts");
     assert!(put.status.success(), "{}", String::from_utf8_lossy(&put.stderr));
 }
@@ -239,6 +245,8 @@ impl Server {
             &[
                 "devnet".as_ref(),
                 "--json".as_ref(),
+                "--nodes".as_ref(),
+                "1".as_ref(),
                 "--downstream".as_ref(),
                 "127.0.0.1:0".as_ref(),
                 "--every".as_ref(),
