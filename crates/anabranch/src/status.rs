@@ -3,6 +3,7 @@
 mod consensus;
 mod member;
 mod orders;
+mod progress;
 
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +12,7 @@ use crate::{downstream, engine};
 pub use consensus::{Consensus, Evidence};
 pub use member::{Application, Member, PeerChain};
 pub use orders::{BlockOrder, Done, Mode, ModeOrder, PeerOrder};
+pub use progress::{Progress, Stage};
 
 /// The whole of `/status`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

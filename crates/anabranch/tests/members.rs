@@ -12,7 +12,8 @@ use anabranch::config::Config;
 use anabranch::logic::{Applied, Failed, Logic, Verdict};
 use anabranch::network::PeerAddress;
 use anabranch::network_id::NetworkId;
-use anabranch::runtime::{self, Role, Running};
+use anabranch::runtime::{self, Role, Running, Submission};
+use anabranch::status::{Progress, Stage};
 use tempfile::TempDir;
 use tokio::sync::watch;
 
@@ -134,7 +135,7 @@ impl Members {
         self.nodes[usize::from(number)].as_ref().expect("it runs")
     }
 
-    async fn submit(&self, number: u8, tx: &str) -> Hash {
+    async fn submit(&self, number: u8, tx: &str) -> Submission {
         let taken = self.node(number).running.submit(tx.to_owned().into()).await.expect("it answers");
         taken.expect("there is room")
     }
@@ -194,8 +195,15 @@ async fn members_agree_though_one_of_them_is_killed_and_comes_back() {
 
     let gone = members.nodes[2].take().expect("it runs");
     gone.running.kill().await;
-    members.submit(0, "without 2").await;
+    let mut submission = members.submit(0, "without 2").await;
     let height = members.all_have("without 2").await;
+    let is_final = submission.progress.wait_for(|progress| progress.stage == Stage::Final);
+    let seen =
+        tokio::time::timeout(PATIENCE, is_final).await.expect("it is told").expect("the last word stays");
+    assert_eq!(seen.block, Some(height.0));
+    drop(seen);
+    let known = members.node(0).running.insight().transaction(submission.id).await.expect("it answers");
+    assert!(matches!(known, Some(Progress { stage: Stage::Final, .. })), "{known:?}");
 
     members.start(2).await;
     members.submit(2, "2 is back").await;

@@ -1,7 +1,7 @@
 //! The admin API: HTTP on a Unix socket in the data directory, or on a loopback address.
 //!
 //! `GET /status /clients /departed /upstreams /peers /peers/departed /consensus /inbox /config /metrics /livez
-//! /readyz`, `POST /tx` (the body is the transaction), `POST /peers/add` and its like, `POST /peers/mode`, `POST
+//! /readyz`, `POST /tx` (the body is the transaction) and `GET /tx/ID`, `POST /peers/add` and its like, `POST /peers/mode`, `POST
 //! /blocks/blacklist` and `POST /stop`. It answers from what the engine, the server and the network say; it decides
 //! nothing.
 //!
@@ -19,7 +19,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::{DefaultBodyLimit, Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Json, Response};
@@ -71,6 +71,7 @@ fn router(api: Api) -> Router {
         .merge(peers::routes())
         .merge(consensus::routes())
         .route("/tx", post(tx))
+        .route("/tx/{id}", get(progress))
         .route("/stop", post(stop))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(middleware::from_fn(refuse_foreign_pages))
@@ -152,6 +153,20 @@ async fn tx(State(api): State<Api>, body: Bytes) -> Response {
     match api.insight.submit(body).await {
         Some(Ok(id)) => Json(Submitted { id: id.to_string() }).into_response(),
         Some(Err(refusal)) => (StatusCode::UNPROCESSABLE_ENTITY, format!("{refusal}\n")).into_response(),
+        None => silent(),
+    }
+}
+
+async fn progress(State(api): State<Api>, Path(id): Path<String>) -> Response {
+    let id = match id.parse() {
+        Ok(id) => id,
+        Err(error) => {
+            return (StatusCode::BAD_REQUEST, format!("`{id}` is no transaction: {error}\n")).into_response();
+        }
+    };
+    match api.insight.transaction(id).await {
+        Some(Some(progress)) => Json(progress).into_response(),
+        Some(None) => (StatusCode::NOT_FOUND, "nothing is known of it here\n").into_response(),
         None => silent(),
     }
 }

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use chain::{Cursor, Hash};
-use node::{Input, Load, Node, Output, Ticket, UpstreamId, member, pool};
+use chain::Cursor;
+use node::{Input, Load, Node, Output, Ticket, UpstreamId, member};
 use ouroboros::upstream;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -13,11 +13,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::connected::Task;
 use super::peers::Peers;
+use super::submissions::Submissions;
 use super::{Ask, Dial, Event, MAX_EVENTS, Parts, Report, checks, echo, persist, storage};
 use crate::clock::Clock;
 use crate::connection::{self, Connection};
 use crate::logic::{self, Logic};
 use crate::network::{self, Sink};
+use crate::status::Progress;
 
 /// Commands that may wait for a connection. The node's windows keep them to a few; a connection that leaves
 /// so many lying is closed.
@@ -38,7 +40,7 @@ pub(crate) struct Engine {
     peers: Peers,
     /// Nothing once the network has stopped.
     sink: Option<Sink>,
-    submitted: BTreeMap<Ticket, oneshot::Sender<Result<Hash, pool::Refusal>>>,
+    submissions: Submissions,
     ordered: BTreeMap<Ticket, oneshot::Sender<Result<String, String>>>,
     /// Those who asked the node for something so far.
     asked: u64,
@@ -94,7 +96,7 @@ impl Engine {
             logic: parts.logic.map(|(logic, config)| application(logic, config, &sender)).transpose()?,
             peers: Peers::default(),
             sink: Some(parts.sink),
-            submitted: BTreeMap::new(),
+            submissions: Submissions::default(),
             ordered: BTreeMap::new(),
             asked: 0,
             untold: VecDeque::new(),
@@ -116,7 +118,7 @@ impl Engine {
                 Wake::Event(event) => self.on_event(event),
                 Wake::Network(event) => self.on_network(event),
                 Wake::Ask(ask) => self.on_ask(ask),
-                Wake::Deadline => self.step(Input::Tick),
+                Wake::Deadline => self.on_deadline(),
                 Wake::Stop => break,
             }
             while let Some(ended) = self.tasks.try_join_next() {
@@ -138,7 +140,8 @@ impl Engine {
     }
 
     async fn wait(&mut self, stop: &CancellationToken, was_deadline: bool) -> Wake {
-        let deadline = self.node.next_deadline().unwrap_or(Duration::MAX);
+        let deadlines = [self.node.next_deadline(), self.submissions.next_deadline()];
+        let deadline = deadlines.into_iter().flatten().min().unwrap_or(Duration::MAX);
         // However much comes in, time passes.
         if !was_deadline && deadline <= self.clock.now().mono {
             return Wake::Deadline;
@@ -150,6 +153,14 @@ impl Engine {
             Some(event) = self.events.recv() => Wake::Event(event),
             event = next_of(&mut self.sink) => Wake::Network(event),
             () = tokio::time::sleep_until(self.clock.instant(deadline)) => Wake::Deadline,
+        }
+    }
+
+    fn on_deadline(&mut self) {
+        let now = self.clock.now().mono;
+        self.submissions.look(now, &self.node);
+        if self.node.next_deadline().is_some_and(|deadline| deadline <= now) {
+            self.step(Input::Tick);
         }
     }
 
@@ -242,8 +253,11 @@ impl Engine {
             }
             Ask::Submit(tx, answer) => {
                 let ticket = self.next_asked();
-                self.submitted.insert(ticket, answer);
+                self.submissions.ask(ticket, answer);
                 self.step(Input::Submit { ticket, tx });
+            }
+            Ask::Transaction(id, answer) => {
+                let _ = answer.send(self.node.transaction(&id).map(Progress::from));
             }
             Ask::Command(command, answer) => {
                 let ticket = self.next_asked();
@@ -274,6 +288,7 @@ impl Engine {
             }
             self.out = out;
         }
+        self.submissions.look_soon(self.clock.now().mono);
     }
 
     /// Where the newest view ends.
@@ -293,14 +308,12 @@ impl Engine {
             Output::Verify { ticket, work } => self.checks.run(ticket, work),
             Output::Persist { ticket, record } => self.store.append(ticket, record),
             Output::Load { ticket, load } => self.load(ticket, load),
-            // Nobody may be reading, then the newest view waits for the first reader.
-            Output::Publish(view) => drop(self.views.send_replace(view)),
-            Output::Submitted { ticket, result } => {
-                if let Some(answer) = self.submitted.remove(&ticket) {
-                    // Who asked may have gone.
-                    let _ = answer.send(result);
-                }
+            Output::Publish(view) => {
+                self.submissions.on_view(&view);
+                // Nobody may be reading, then the newest view waits for the first reader.
+                drop(self.views.send_replace(view));
             }
+            Output::Submitted { ticket, result } => self.submissions.answer(ticket, result),
             Output::Obeyed { ticket, result } => {
                 if let Some(answer) = self.ordered.remove(&ticket) {
                     let _ = answer.send(result);

@@ -22,6 +22,7 @@ mod echo;
 mod peers;
 mod persist;
 mod storage;
+mod submissions;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -38,8 +39,11 @@ use crate::connection;
 use crate::logic::{self, Logic};
 use crate::network::Sink;
 use crate::runtime::Owned;
+use crate::status::Progress;
 use drive::Engine;
 pub(crate) use storage::start as start_from;
+use submissions::Asker;
+pub use submissions::Submission;
 
 /// Events that may wait for the engine; who sends more waits, which is backpressure down to the socket.
 const MAX_EVENTS: usize = 256;
@@ -91,7 +95,8 @@ enum Event {
 #[derive(Debug)]
 enum Ask {
     Status(oneshot::Sender<Report>),
-    Submit(Bytes, oneshot::Sender<Result<Hash, pool::Refusal>>),
+    Submit(Bytes, Asker),
+    Transaction(Hash, oneshot::Sender<Option<Progress>>),
     Command(Command, oneshot::Sender<Result<String, String>>),
 }
 
@@ -127,7 +132,17 @@ impl Handle {
 
     /// Hands a transaction to the pool and gives its id; `None` where the engine does not answer.
     pub(crate) async fn submit(&self, tx: Bytes) -> Option<Result<Hash, pool::Refusal>> {
-        self.ask(|answer| Ask::Submit(tx, answer)).await
+        self.ask(|answer| Ask::Submit(tx, Asker::Once(answer))).await
+    }
+
+    /// The same, and how far it comes.
+    pub(crate) async fn watch(&self, tx: Bytes) -> Option<Result<Submission, pool::Refusal>> {
+        self.ask(|answer| Ask::Submit(tx, Asker::Watches(answer))).await
+    }
+
+    /// How far a transaction came, where that is remembered; `None` where the engine does not answer.
+    pub(crate) async fn transaction(&self, id: Hash) -> Option<Option<Progress>> {
+        self.ask(|answer| Ask::Transaction(id, answer)).await
     }
 
     /// Has the node carry out an operator's order; what it did, or why it did not. `None` where the engine does not

@@ -123,6 +123,12 @@ impl Insight {
         self.engine.submit(tx).await
     }
 
+    /// How far a transaction came that was given to this node or reached it, as long as it remembers; `None` where the
+    /// engine does not answer.
+    pub async fn transaction(&self, id: Hash) -> Option<Option<status::Progress>> {
+        self.engine.transaction(id).await
+    }
+
     /// Where the validators of the chain stand; `None` where the engine does not answer, and then `None` where this node
     /// takes no part.
     pub async fn consensus(&self) -> Option<Option<status::Consensus>> {

@@ -24,6 +24,7 @@ use link::PeerId;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+pub use crate::engine::Submission;
 pub use insight::Insight;
 pub(crate) use insight::Snapshot;
 pub(crate) use owned::Owned;
@@ -249,9 +250,10 @@ impl Running {
         &self.insight.peering.network
     }
 
-    /// Hands a transaction to the pool and gives its id; `None` where the engine does not answer.
-    pub async fn submit(&self, tx: bytes::Bytes) -> Option<Result<chain::Hash, node::pool::Refusal>> {
-        self.insight.submit(tx).await
+    /// Hands a transaction to the pool, and says how far it comes: offered to n, asked for by n, final in block h. `None`
+    /// where the engine does not answer.
+    pub async fn submit(&self, tx: bytes::Bytes) -> Option<Result<Submission, node::pool::Refusal>> {
+        self.insight.engine.watch(tx).await
     }
 
     /// The chain as it is, and as it changes.
