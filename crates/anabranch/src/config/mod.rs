@@ -12,6 +12,7 @@ mod keys;
 mod link;
 mod log;
 mod peers;
+mod relay;
 mod sync;
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,7 @@ pub use downstream::Downstream;
 pub use link::{Channel, Cipher, Link};
 pub use log::{Log, LogFormat};
 pub use peers::{MAX_PEERS, Peers};
+pub use relay::Relay;
 pub use sync::Sync;
 pub use upstream::{MAX_UPSTREAMS, Upstream};
 
@@ -59,6 +61,8 @@ pub struct Config {
     pub sync: Sync,
     /// Transactions that wait for a block.
     pub pool: Pool,
+    /// How transactions travel between peers.
+    pub relay: Relay,
     /// What the application is asked.
     pub application: Application,
     /// The admin API.
@@ -262,6 +266,7 @@ impl Config {
         self.validate_floors()?;
         self.consensus.validate()?;
         self.sync.validate()?;
+        self.relay.validate()?;
         self.admin.validate()
     }
 

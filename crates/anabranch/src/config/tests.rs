@@ -147,6 +147,8 @@ fn refuses_times_and_bounds_of_validators_that_contradict_each_other() {
         "[sync]\nbody_timeout_min_ms = 10001",
         "[sync]\nrange_timeout_max_ms = 1999",
         "[sync]\nheaders_ahead = 16384",
+        "[relay]\nfirst_ids = 257",
+        "[relay]\nreoffer_first_ms = 300001",
     ] {
         assert!(matches!(check(text), Err(Error::Order { .. })), "{text}");
     }
@@ -154,6 +156,8 @@ fn refuses_times_and_bounds_of_validators_that_contradict_each_other() {
         let refused = check(&format!("[consensus]\ngrowth_percent = {found}"));
         assert!(matches!(refused, Err(Error::Growth { found: said }) if said == found));
     }
+    assert!(matches!(check("[relay]\nasked_ids = 257"), Err(Error::TooMuch { .. })));
+    check("[relay]\nopen_offers = 0").expect("it pulls none");
     check("[consensus]\nrest_ms = 0\nkey = 'my.key'").expect("sound");
     assert!(toml::from_str::<Config>("[pool]\nmax_count = 0").is_err());
 }

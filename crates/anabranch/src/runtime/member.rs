@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chain::native::Key;
 use consensus::quorum::{self, Bounds};
+use diffusion::relay;
 use link::PeerId;
 use node::{member, pool};
 
@@ -36,6 +37,7 @@ pub(super) fn settings(config: &Config, key: Option<Key>, peer_id: PeerId) -> me
     settings.headers_ahead = sync.headers_ahead;
     settings.near = sync.near;
     settings.loaded_headers = size(sync.loaded_headers);
+    relay(&config.relay, &mut settings.relay);
     settings.relay.judge_timeout = ms(application.check_timeout_ms);
     // No more questions than wait for the application without being turned away.
     settings.relay.max_judging = size(application.max_checks).get();
@@ -66,6 +68,25 @@ fn times(config: &config::Consensus) -> quorum::Config {
         repeat: ms(config.repeat_ms),
         rest: Duration::from_millis(config.rest_ms),
     }
+}
+
+fn relay(config: &config::Relay, settings: &mut relay::Config) {
+    settings.open_offers = config.open_offers;
+    settings.asked_ids = size(config.asked_ids);
+    settings.first_ids = size(config.first_ids);
+    settings.asked_bytes = size(config.asked_bytes).get();
+    settings.lease = ms(config.lease_ms);
+    settings.patience = ms(config.patience_ms);
+    settings.max_judging = size(config.max_judging).get();
+    settings.judging_bytes = size(config.judging_bytes).get();
+    settings.offer_delay = Duration::from_millis(config.offer_delay_ms);
+    settings.reoffer_first = ms(config.reoffer_first_ms);
+    settings.reoffer_max = ms(config.reoffer_max_ms);
+    settings.ignored_for = Duration::from_millis(config.ignored_for_ms);
+    settings.max_seen = size(config.max_seen).get();
+    settings.max_bad = size(config.max_bad).get();
+    settings.bad_burst = config.bad_burst.get();
+    settings.bad_pace = ms(config.bad_pace_ms);
 }
 
 fn waiting(config: &config::Pool) -> pool::Config {

@@ -153,7 +153,9 @@ impl Quorum {
         };
         let (standing, weight, proposer) = match &self.phase {
             Phase::Voting(voting) => (Some(voting.standing()), voting.weight(), voting.proposer()),
-            _ => (None, 0, None),
+            Phase::Watching { validators, .. } => (None, validators.weight(), None),
+            Phase::Resting { start, .. } => (None, start.validators.weight(), None),
+            Phase::Idle | Phase::Halted(_) => (None, 0, None),
         };
         let Standing { round, prevotes, precommits, .. } =
             standing.unwrap_or(Standing { round: 0, step: None, prevotes: 0, precommits: 0 });
