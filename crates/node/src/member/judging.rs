@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use chain::native::{Fields, StateRoot, read_fields};
-use chain::{Block, Hash, Header, Tip};
+use chain::{Block, Hash, Header, Height, Tip};
 use consensus::quorum;
 use link::PeerId;
 
@@ -20,6 +20,9 @@ use crate::{Notice, Output};
 
 /// After how long an application that could not tell is asked again. A guess.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
+
+/// How many proposals that pass by are fetched at one height by a node that does not vote. A guess: those of many rounds.
+const MAX_PASSING: usize = 64;
 
 /// A proposed block of the present height.
 #[derive(Debug)]
@@ -64,6 +67,18 @@ impl Member {
         self.proposed.insert(id, Proposed { header, fields, from, step });
     }
 
+    /// A proposal passes by that has nothing to do with us: validators behind us will ask for its body, whatever the best
+    /// chain is.
+    pub(super) fn on_passing(&mut self, from: PeerId, header: &Header, out: &mut Vec<Output>) {
+        let is_next = header.height.0 == self.tree.root().settled && !self.proposed.contains_key(&header.id);
+        if self.quorum.is_voting() || !is_next || self.proposed.len() >= MAX_PASSING {
+            return;
+        }
+        self.speaking.heard_from = Some(from);
+        self.on_proposed(header.clone(), out);
+        self.speaking.heard_from = None;
+    }
+
     /// The checks of a header that may have been proposed are done.
     pub(super) fn on_proposal_checked(&mut self, id: Hash, passed: bool, out: &mut Vec<Output>) {
         let Some(proposed) = self.proposed.get_mut(&id).filter(|it| it.step == Step::Checking) else {
@@ -73,6 +88,11 @@ impl Member {
         if !passed {
             self.judge(id, false, out);
         }
+    }
+
+    /// What was proposed up to this height is decided: it is wanted no more, though the next height to vote on may be far.
+    pub(super) fn forget_proposed(&mut self, settled: Height) {
+        self.proposed.retain(|_, proposed| proposed.header.height > settled);
     }
 
     fn judge(&mut self, id: Hash, is_right: bool, out: &mut Vec<Output>) {
@@ -111,7 +131,7 @@ impl Member {
             }
             Step::Body => {
                 self.tell_quorum(quorum::Input::Stored(id), out);
-                if self.mine.contains(&id) {
+                if self.mine.contains(&id) || !self.quorum.is_voting() {
                     self.judge(id, true, out);
                     return false;
                 }

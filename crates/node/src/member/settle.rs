@@ -167,6 +167,7 @@ impl Member {
         }
         let settled = self.tree.irreversible(id).expect("all of it is complete");
         self.on_change(&settled.change, out);
+        self.forget_proposed(tip.height);
         let later = self.finality.certified.split_off(&Height(tip.height.0 + 1));
         let certified = std::mem::replace(&mut self.finality.certified, later);
         let certificate = |header: &Header| certified.get(&header.height).map(|it| it.certificate.clone());
@@ -175,6 +176,8 @@ impl Member {
         self.loaded.settle(headers);
         self.views.on_irreversible(&settled.blocks);
         for entry in settled.blocks {
+            // It may have come in a range though it was asked for by id.
+            self.tell_bodies(bodies::Input::Unwant { id: entry.header.id }, out);
             self.forget_transactions(&entry, out);
             self.recent.push(entry);
         }

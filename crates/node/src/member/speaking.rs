@@ -205,10 +205,17 @@ impl Member {
         if !self.is_signed(&message) {
             return Verdict::Reject;
         }
-        match self.show(from, message, out) {
-            None => Verdict::Accept,
-            Some(_) => Verdict::Reject,
+        let header = match &message {
+            quorum::Message::Proposal(proposal) => Some(proposal.header.clone()),
+            quorum::Message::Vote(_) | quorum::Message::Polka(_) | quorum::Message::Entry(_) => None,
+        };
+        if self.show(from, message, out).is_some() {
+            return Verdict::Reject;
         }
+        if let Some(header) = header {
+            self.on_passing(from, &header, out);
+        }
+        Verdict::Accept
     }
 
     /// Whether all signatures of a message are its validators': who only relays has no engine that looks.
