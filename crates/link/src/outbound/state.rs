@@ -69,7 +69,7 @@ impl Outbound {
         }
     }
 
-    /// How much each channel takes now without waiting for credit, by what messages [cost](cost) together. Whoever
+    /// How much each channel takes now without waiting for credit, by what messages [cost] together. Whoever
     /// looks is told when there is more, once until it looks again: by [`Took::grown`] and [`Output::Room`].
     pub fn look(&mut self) -> Vec<(Protocol, u64)> {
         let Self { queues, config, .. } = self;
