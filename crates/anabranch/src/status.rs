@@ -1,5 +1,6 @@
 //! What a node says about itself: the answers of the admin API, for operators and programs.
 
+mod certified;
 mod consensus;
 mod member;
 mod orders;
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{downstream, engine};
 
+pub use certified::Certified;
 pub use consensus::{Consensus, Evidence};
 pub use member::{Application, Member, PeerChain};
 pub use orders::{BlockOrder, Done, Mode, ModeOrder, PeerOrder};

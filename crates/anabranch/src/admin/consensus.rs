@@ -1,4 +1,4 @@
-//! `/consensus`, `/blocks` and how bodies go between peers: what concerns a chain with validators.
+//! `/consensus`, `/certified`, `/blocks` and how bodies go between peers: what concerns a chain with validators.
 
 use axum::Router;
 use axum::extract::State;
@@ -15,6 +15,7 @@ use crate::status::{BlockOrder, Done, ModeOrder};
 pub(super) fn routes() -> Router<Api> {
     Router::new()
         .route("/consensus", get(status))
+        .route("/certified", get(certified))
         .route("/blocks/blacklist", post(blacklist))
         .route("/peers/mode", post(mode))
 }
@@ -27,6 +28,14 @@ async fn status(State(api): State<Api>) -> Response {
                 .into_response()
         }
         None => silent(),
+    }
+}
+
+async fn certified(State(api): State<Api>) -> Response {
+    match api.insight.certified().await {
+        Ok(Some(certified)) => Json(certified).into_response(),
+        Ok(None) => (StatusCode::NOT_FOUND, "no block here has a certificate yet\n").into_response(),
+        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
     }
 }
 

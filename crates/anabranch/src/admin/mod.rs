@@ -1,7 +1,7 @@
 //! The admin API: HTTP on a Unix socket in the data directory, or on a loopback address.
 //!
-//! `GET /status /clients /departed /upstreams /peers /peers/departed /consensus /inbox /config /metrics /livez
-//! /readyz`, `POST /tx` (the body is the transaction) and `GET /tx/ID`, `POST /peers/add` and its like, `POST /peers/mode`, `POST
+//! `GET /status /clients /departed /upstreams /peers /peers/departed /consensus /certified /inbox /config /metrics
+//! /livez /readyz`, `POST /tx` (the body is the transaction), `GET /tx/ID`, `POST /query` (the body is for the application), `POST /peers/add` and its like, `POST /peers/mode`, `POST
 //! /blocks/blacklist` and `POST /stop`. It answers from what the engine, the server and the network say; it decides
 //! nothing.
 //!
@@ -30,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use listener::{Listener, bind};
 
 use crate::config::Config;
+use crate::logic::Unanswered;
 use crate::runtime::Insight;
 use crate::status::{Ready, Submitted};
 
@@ -72,6 +73,7 @@ fn router(api: Api) -> Router {
         .merge(consensus::routes())
         .route("/tx", post(tx))
         .route("/tx/{id}", get(progress))
+        .route("/query", post(query))
         .route("/stop", post(stop))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(middleware::from_fn(refuse_foreign_pages))
@@ -168,6 +170,20 @@ async fn progress(State(api): State<Api>, Path(id): Path<String>) -> Response {
         Some(Some(progress)) => Json(progress).into_response(),
         Some(None) => (StatusCode::NOT_FOUND, "nothing is known of it here\n").into_response(),
         None => silent(),
+    }
+}
+
+async fn query(State(api): State<Api>, body: Bytes) -> Response {
+    match api.insight.query(body).await {
+        Ok(answer) => ([(header::CONTENT_TYPE, "application/octet-stream")], answer).into_response(),
+        Err(why) => {
+            let code = match why {
+                Unanswered::Refused { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+                Unanswered::Busy => StatusCode::SERVICE_UNAVAILABLE,
+                Unanswered::None => StatusCode::NOT_FOUND,
+            };
+            (code, format!("{why}\n")).into_response()
+        }
     }
 }
 

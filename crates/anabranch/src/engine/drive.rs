@@ -296,6 +296,11 @@ impl Engine {
         self.views.borrow().tip_cursor()
     }
 
+    /// The way for readers to ask the application.
+    pub(super) fn queries(&self) -> Option<logic::Queries> {
+        self.logic.as_ref().map(logic::Pool::queries)
+    }
+
     fn perform(&mut self, output: Output) {
         match output {
             Output::Connect { id } => self.connect(id),

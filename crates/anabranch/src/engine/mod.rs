@@ -36,7 +36,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::clock::Clock;
 use crate::connection;
-use crate::logic::{self, Logic};
+use crate::logic::{self, Logic, Queries, Unanswered};
 use crate::network::Sink;
 use crate::runtime::Owned;
 use crate::status::Progress;
@@ -122,6 +122,7 @@ pub(crate) struct Dial {
 #[derive(Debug, Clone)]
 pub(crate) struct Handle {
     asks: mpsc::Sender<Ask>,
+    queries: Option<Queries>,
 }
 
 impl Handle {
@@ -151,6 +152,13 @@ impl Handle {
         self.ask(|answer| Ask::Command(command, answer)).await
     }
 
+    /// Has the application answer a question in its own encoding.
+    pub(crate) async fn query(&self, question: Bytes) -> Result<Bytes, Unanswered> {
+        let queries = self.queries.as_ref().ok_or(Unanswered::None)?;
+        let answered = tokio::time::timeout(ANSWER_TIMEOUT, queries.ask(question)).await;
+        answered.unwrap_or(Err(Unanswered::Busy))
+    }
+
     async fn ask<T>(&self, ask: impl FnOnce(oneshot::Sender<T>) -> Ask) -> Option<T> {
         let (answer, answered) = oneshot::channel();
         self.asks.try_send(ask(answer)).ok()?;
@@ -165,5 +173,6 @@ pub(crate) fn start(parts: Parts) -> std::io::Result<(Owned<()>, Handle, Cursor)
     engine.step(Input::Tick);
     // Before the task runs: from then on blocks may come at any time.
     let found = engine.published();
-    Ok((Owned::spawn(|stop| engine.run(stop)), Handle { asks }, found))
+    let handle = Handle { asks, queries: engine.queries() };
+    Ok((Owned::spawn(|stop| engine.run(stop)), handle, found))
 }

@@ -16,6 +16,7 @@
 //! **Invariant:** the threads are a fixed number, the queues have a bound, and no task or thread is made per item.
 
 mod pool;
+mod queries;
 mod queue;
 
 use bytes::Bytes;
@@ -24,6 +25,7 @@ use chain::{Block, Hash, Tip};
 
 pub use node::application::{Answer, Applied, Question, Verdict};
 pub use pool::{Config, Pool};
+pub use queries::{Queries, Unanswered};
 
 /// How many bytes a transaction takes in a block beside its own, at most.
 pub const TRANSACTION_HEAD_BYTES: u64 = 5;
@@ -98,6 +100,17 @@ pub trait Logic: Send + Sync + 'static {
     /// [`applied`](Self::applied) at the next start.
     fn deliver_all(&self, blocks: &[Block]) -> Result<Vec<Applied>, Failed> {
         blocks.iter().map(|block| self.deliver(block)).collect()
+    }
+
+    /// Answers what a reader asks of its state: the body of `POST /query`, in the application's own encoding, as is the
+    /// answer. May run beside everything else, on a thread of its own.
+    ///
+    /// Unless the application says otherwise: it answers nothing.
+    ///
+    /// # Errors
+    /// When it does not understand the question or cannot answer it; the reason reaches the reader.
+    fn query(&self, _question: &[u8]) -> Result<Bytes, Failed> {
+        Err(Failed::new("this application answers no questions"))
     }
 }
 

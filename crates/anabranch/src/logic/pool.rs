@@ -1,4 +1,5 @@
-//! The threads that ask the application: one takes deliveries and what must see them, the others check transactions.
+//! The threads that ask the application: one takes deliveries and what must see them, one answers readers, the others
+//! check transactions.
 //!
 //! A panic of the application does not leave its thread. Where it was asked for a verdict or for a block to build, it
 //! could not tell; where it was to take in a block, it has failed: no later block may be delivered over a hole.
@@ -13,6 +14,7 @@ use chain::Block;
 use node::Ticket;
 use node::application::{Answer, Question, Verdict};
 
+use super::queries::{Queries, Unanswered};
 use super::queue::{Job, Next, Queues};
 use super::{Failed, Logic};
 
@@ -27,6 +29,8 @@ pub struct Config {
     pub max_check_bytes: usize,
     /// How many blocks to check and to build may wait. A guess: far above what one round of consensus asks.
     pub max_asked: usize,
+    /// How many questions of readers may wait. A guess: they are few, and come again.
+    pub max_queries: usize,
     /// How many blocks are handed to [`Logic::deliver_all`] at once. A guess: enough that a sync for all of them does
     /// not show, few enough that a failure costs little. How many may wait is the node's to bound.
     pub max_delivered: NonZeroUsize,
@@ -45,6 +49,7 @@ impl Default for Config {
             max_checks: 1_024,
             max_check_bytes: 8 << 20,
             max_asked: 64,
+            max_queries: 64,
             max_delivered: NonZeroUsize::new(64).expect("it is not 0"),
             patience: Duration::from_secs(10),
             grace: Duration::from_secs(5),
@@ -88,6 +93,7 @@ impl Pool {
         let mut pool = Self { config: config.clone(), queues: Arc::clone(&queues), threads: Vec::new() };
         let worker = Arc::new(Worker { config, queues, logic, answers: Arc::new(answers) });
         pool.spawn("logic".to_owned(), &worker, Worker::deliver_and_ask)?;
+        pool.spawn("logic-query".to_owned(), &worker, Worker::query)?;
         for at in 0..pool.config.check_threads.get() {
             pool.spawn(format!("logic-check-{at}"), &worker, Worker::check)?;
         }
@@ -99,6 +105,11 @@ impl Pool {
     #[must_use = "the answer that there is at once is not given a second time"]
     pub fn ask(&self, ticket: Ticket, question: Question) -> Option<Answer> {
         self.queues.push(ticket, question, &self.config).map(|question| cannot_tell(&question))
+    }
+
+    /// The way for readers to ask the application.
+    pub fn queries(&self) -> Queries {
+        Queries::new(Arc::clone(&self.queues), self.config.max_queries)
     }
 
     /// Ends as dropping does, and says how many threads the application did not let go of.
@@ -173,6 +184,16 @@ impl Worker {
     fn check(&self) {
         while let Some(job) = self.queues.next_check() {
             self.ask(job);
+        }
+    }
+
+    /// The thread that answers readers.
+    fn query(&self) {
+        while let Some(query) = self.queues.next_query() {
+            let answer = guarded(|| self.logic.query(&query.question));
+            let answer = answer.unwrap_or_else(|panic| Err(Failed::new(panic)));
+            // Who asked may have lost patience.
+            let _ = query.answer.send(answer.map_err(|failed| Unanswered::Refused { reason: failed.reason }));
         }
     }
 

@@ -1,4 +1,5 @@
-//! What waits for the application: two queues with their bounds, one in order and one of transactions to check.
+//! What waits for the application: queues with their bounds, one in order, one of transactions to check, one of what
+//! readers ask.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -9,6 +10,7 @@ use node::Ticket;
 use node::application::Question;
 
 use super::pool::Config;
+use super::queries::Query;
 
 /// A question that waits.
 #[derive(Debug)]
@@ -40,6 +42,7 @@ pub(super) struct Queues {
     state: Mutex<State>,
     ordered: Condvar,
     checks: Condvar,
+    queries: Condvar,
     /// Told when a thread ends.
     ended: Condvar,
 }
@@ -52,6 +55,7 @@ struct State {
     checks: VecDeque<Job>,
     /// What the transactions of `checks` hold.
     check_bytes: usize,
+    queries: VecDeque<Query>,
     closed: bool,
     /// How many threads run.
     running: usize,
@@ -122,6 +126,30 @@ impl Queues {
         Some(job)
     }
 
+    /// Puts a reader's question into its queue; gives it back where `max` wait already, or nobody answers any more.
+    pub(super) fn push_query(&self, query: Query, max: usize) -> Option<Query> {
+        let mut state = self.lock();
+        // Those who lost patience make room.
+        state.queries.retain(|query| !query.answer.is_closed());
+        if state.closed || state.queries.len() >= max {
+            return Some(query);
+        }
+        state.queries.push_back(query);
+        self.queries.notify_one();
+        None
+    }
+
+    /// What a reader asks next. Waits for it; `None` once closed.
+    pub(super) fn next_query(&self) -> Option<Query> {
+        loop {
+            let mut state = self.wait(&self.queries, |state| !state.queries.is_empty())?;
+            let query = state.queries.pop_front()?;
+            if !query.answer.is_closed() {
+                return Some(query);
+            }
+        }
+    }
+
     pub(super) fn is_closed(&self) -> bool {
         self.lock().closed
     }
@@ -132,6 +160,7 @@ impl Queues {
         *state = State { closed: true, running: state.running, ..State::default() };
         self.ordered.notify_all();
         self.checks.notify_all();
+        self.queries.notify_all();
     }
 
     /// A thread begins; it ends when what is returned is dropped.

@@ -96,6 +96,11 @@ impl Logic for Told {
         panic!("I know not where I stand")
     }
 
+    fn query(&self, question: &[u8]) -> Result<Bytes, Failed> {
+        self.obey(question);
+        Ok(Bytes::copy_from_slice(question))
+    }
+
     fn deliver(&self, block: &Block) -> Result<Applied, Failed> {
         let applied = self.take_in(block);
         self.did(Did::Delivered(block.header.height.0));
@@ -337,6 +342,53 @@ fn nothing_is_delivered_over_a_block_that_could_not_be() {
     assert!(scene.did.try_recv().is_err(), "it was asked nothing more");
 }
 
+/// Asks as a reader: the answer comes later.
+fn query(scene: &Scene, question: &'static str) -> std::thread::JoinHandle<Result<Bytes, Unanswered>> {
+    let queries = scene.pool.as_ref().expect("it runs").queries();
+    std::thread::spawn(move || wait(queries.ask(question.into())))
+}
+
+fn wait<T>(asked: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    runtime.block_on(asked)
+}
+
+#[test]
+fn readers_are_answered_beside_a_blocked_delivery_and_a_panic_is_a_refusal() {
+    let scene = Scene::new(Config::default());
+    scene.ask(0, deliver(&blocks(&["b"])[0]));
+    scene.wait_until_it_blocks();
+    let answer = |question| query(&scene, question).join().expect("no panic");
+    assert_eq!(answer("what?"), Ok(Bytes::from("what?")));
+    let reason = "the application panicked: as I was told".to_owned();
+    assert_eq!(answer("p"), Err(Unanswered::Refused { reason }));
+    assert_eq!(answer("and now?"), Ok(Bytes::from("and now?")));
+}
+
+#[test]
+fn no_more_readers_wait_than_may_and_those_who_lost_patience_make_room() {
+    let mut scene = Scene::new(Config { max_queries: 1, ..Config::default() });
+    let first = query(&scene, "b");
+    scene.wait_until_it_blocks();
+    let queries = scene.pool.as_ref().expect("it runs").queries();
+    wait(async {
+        let mut impatient = std::pin::pin!(queries.ask("x".into()));
+        let poll = std::future::poll_fn(|cx| std::task::Poll::Ready(impatient.as_mut().poll(cx)));
+        assert!(poll.await.is_pending(), "it waits");
+        assert_eq!(queries.ask("y".into()).await, Err(Unanswered::Busy), "one too many");
+    });
+    wait(async {
+        let mut last = std::pin::pin!(queries.ask("z".into()));
+        let poll = std::future::poll_fn(|cx| std::task::Poll::Ready(last.as_mut().poll(cx)));
+        assert!(poll.await.is_pending(), "there is room again");
+        scene.go_on.send(()).expect("it waits");
+        assert_eq!(last.await, Ok(Bytes::from("z")));
+    });
+    assert_eq!(first.join().expect("no panic"), Ok(Bytes::from("b")));
+    assert_eq!(scene.pool.take().expect("it runs").stop(), 0);
+    assert_eq!(wait(queries.ask("late".into())), Err(Unanswered::Busy), "it has ended");
+}
+
 #[test]
 fn the_end_waits_for_what_is_being_done_and_lets_the_rest_go() {
     let mut scene = Scene::new(Config { grace: LONG, ..one_by_one() });
@@ -397,6 +449,7 @@ fn unless_it_says_otherwise_a_block_is_as_good_as_its_worst_transaction() {
     let scene = Scene::new(Config::default());
     let plain = Plain(scene.logic.upgrade().expect("there"));
     assert_eq!(applied(&plain), Err(Failed::new("nowhere")));
+    assert_eq!(plain.query(b"?"), Err(Failed::new("this application answers no questions")));
     let rejected = Verdict::Reject { reason: "as I was told".into() };
     let verdict = |all: &[&[u8]]| {
         let key = Key::from_seed(&[1; 32]);

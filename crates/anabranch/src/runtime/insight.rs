@@ -10,7 +10,8 @@ use tokio::sync::watch;
 
 use super::Peering;
 use crate::clock::Clock;
-use crate::status::{self, Count, State, Status};
+use crate::logic::Unanswered;
+use crate::status::{self, Certified, Count, State, Status};
 use crate::{downstream, engine, network};
 
 /// What does not change while a node runs.
@@ -34,6 +35,7 @@ pub struct Insight {
     pub(crate) server: Option<downstream::Handle>,
     pub(crate) peering: Peering,
     pub(crate) views: watch::Receiver<Arc<View>>,
+    pub(crate) reader: store::Reader,
 }
 
 /// The node at one moment.
@@ -142,6 +144,29 @@ impl Insight {
         let report = self.engine.report().await?;
         let member = report.node.member.as_ref();
         Some(member.map_or(Vec::new(), |member| member.peers.iter().map(status::PeerChain::from).collect()))
+    }
+
+    /// Has the application answer a question in its own encoding ([`Logic::query`](crate::logic::Logic::query)).
+    ///
+    /// # Errors
+    /// When it does not, or there is none.
+    pub async fn query(&self, question: Bytes) -> Result<Bytes, Unanswered> {
+        self.engine.query(question).await
+    }
+
+    /// The header of the newest block that is irreversible by a certificate, and that certificate; `None` where there is
+    /// none yet.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn certified(&self) -> Result<Option<Certified>, store::Error> {
+        let reader = self.reader.clone();
+        let read = move || -> Result<Option<Certified>, store::Error> {
+            let Some(newest) = reader.newest_certificate() else { return Ok(None) };
+            let chunk = reader.chunk(newest.position)?;
+            Ok(chunk.and_then(|chunk| Certified::new(&chunk, &newest)))
+        };
+        tokio::task::spawn_blocking(read).await.expect("reading a header does not panic")
     }
 
     /// Has the node carry out an order; what was done, or why not. `None` where the engine does not answer.

@@ -204,8 +204,10 @@ pub async fn start(
         logic: opened.logic.map(|logic| (logic, member::asking(&config.application))),
     };
     let (engine, handle, found) = engine::start(parts)?;
+    let reader = opened.reader.clone();
     let server = parts::serve(listeners, &config, &network, watched.clone(), opened.reader)?;
-    let insight = Insight { about, engine: handle, server: server.clone(), peering, views: watched.clone() };
+    let insight =
+        Insight { about, engine: handle, server: server.clone(), peering, views: watched.clone(), reader };
     let stop = CancellationToken::new();
     let api = admin::Api { insight: insight.clone(), config: Arc::new(config), stop: stop.clone() };
     let api = Owned::spawn(|ended| admin::serve(bound, api, ended));
