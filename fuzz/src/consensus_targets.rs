@@ -11,12 +11,33 @@ use consensus::Quorum;
 use consensus::quorum::{
     Config, Enters, Entry, Input, Journal, Message, Polka, Proposal, Record, RoundVote, Start, Vote,
 };
+use link::PeerId;
+use node::member::Greeting;
 
 use crate::Target;
 
 pub(crate) const CERTIFICATE: Target =
     Target { name: "certificate", run: certificate, seeds: certificate_seeds };
 pub(crate) const CONSENSUS: Target = Target { name: "consensus", run, seeds };
+pub(crate) const GREETING: Target = Target { name: "greeting", run: greeting, seeds: greeting_seeds };
+
+/// A greeting has one encoding, and is worth something to no peer but the one that it was made for. Nothing is a greeting
+/// and another message of validators.
+fn greeting(input: &[u8]) {
+    let Some(greeting) = Greeting::decode(input) else { return };
+    assert_eq!(greeting.encode(), input, "a greeting has two encodings");
+    assert!(Message::decode(input).is_err(), "a greeting is a message as well");
+    let made = Greeting::new(&CHAIN, &key(1), &GREETED);
+    assert!(greeting == made || !greeting.is_genuine(&CHAIN, &GREETED), "a forged greeting is taken");
+}
+
+const CHAIN: Hash = Hash([3; 32]);
+const GREETED: PeerId = PeerId([2; 32]);
+
+fn greeting_seeds() -> Vec<Vec<u8>> {
+    let to = [GREETED, PeerId([4; 32])];
+    to.iter().map(|peer| Greeting::new(&CHAIN, &key(1), peer).encode().into()).collect()
+}
 
 /// The bytes as a record, and as a message to a validator.
 fn run(input: &[u8]) {

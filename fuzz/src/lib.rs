@@ -54,6 +54,7 @@ pub const TARGETS: &[Target] = &[
     chain_targets::NATIVE_PROOF,
     consensus_targets::CERTIFICATE,
     consensus_targets::CONSENSUS,
+    consensus_targets::GREETING,
     chain_targets::POINTS,
     chain_targets::STATE,
     chain_targets::NETWORK_FILE,

@@ -118,7 +118,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let first = Accounts { tip: Tip::default(), accounts: BTreeMap::from([(alice.public(), (100, 0))]) };
     let start = async || -> Result<(Running, Arc<Ledger>), runtime::Error> {
         let ledger = Arc::new(Ledger(watch::Sender::new(first.clone())));
-        let role = Role::Member { key: Some(validator.clone()), logic: Some(ledger.clone()) };
+        let role = Role::Member { key: Some(validator.clone()), logic: Some(ledger.clone().into()) };
         let node = runtime::start(Config::default(), genesis.clone(), dir.path().to_owned(), role).await?;
         Ok((node, ledger))
     };

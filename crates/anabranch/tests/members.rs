@@ -118,7 +118,7 @@ impl Members {
         let mut config = config();
         config.peers.dial = self.here().map(|node| address(&node.running)).collect();
         let tally = Tally::new();
-        let role = Role::Member { key: Some(key), logic: Some(tally.clone()) };
+        let role = Role::Member { key: Some(key), logic: Some(tally.clone().into()) };
         let running = runtime::start(config, self.network.clone(), dir.to_owned(), role).await;
         Node { running: running.expect("it starts"), tally }
     }
@@ -251,7 +251,7 @@ async fn refused(network: NetworkId, dir: &Path, role: Role) -> runtime::Error {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_cannot_be_is_refused_at_the_start_with_what_to_do() {
     let dir = tempfile::tempdir().expect("a directory");
-    let role = || Role::Member { key: Some(key(0)), logic: Some(Tally::new()) };
+    let role = || Role::Member { key: Some(key(0)), logic: Some(Tally::new().into()) };
     let changed = |change: fn(&mut Params)| {
         let Format::Native(mut params) = genesis().format else { unreachable!("it is native") };
         change(Arc::make_mut(&mut params));
@@ -302,7 +302,7 @@ impl Logic for Broken {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_application_that_cannot_say_where_it_stands_is_not_started_over() {
     let dir = tempfile::tempdir().expect("a directory");
-    let role = Role::Member { key: None, logic: Some(Arc::new(Broken)) };
+    let role = Role::Member { key: None, logic: Some(Arc::new(Broken).into()) };
     let why = refused(genesis(), dir.path(), role).await;
     assert_eq!(why.to_string(), "the application cannot start: its file is gone");
 }

@@ -95,7 +95,7 @@ impl Chain {
         let dir = self.dirs[usize::from(number)].path().to_owned();
         let kv = Kv::open_in(&dir, Arc::new(self.params.clone())).expect("opened");
         let heard = Arc::new(Heard { kv, headers: watch::Sender::new(Vec::new()) });
-        let role = Role::Member { key: Some(key(number)), logic: Some(heard.clone()) };
+        let role = Role::Member { key: Some(key(number)), logic: Some(heard.clone().into()) };
         let network = NetworkId::native(self.params.clone());
         let running = runtime::start(config, network, dir, role).await.expect("it starts");
         self.nodes[usize::from(number)] = Some(Node { running, heard });

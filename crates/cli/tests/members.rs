@@ -153,3 +153,16 @@ fn a_key_that_is_named_twice_or_open_to_others_is_refused() {
     let args = ["run", "--network", text(&once), "--data-dir", text(&data_dir), "--listen", "127.0.0.1:0"];
     run(&args).expect_code(9).expect_stderr("chmod 600");
 }
+
+#[test]
+fn a_refused_start_leaves_nothing_of_the_application_behind() {
+    let members = Members::new(1);
+    let (foreign, file) = (members.dir.path().join("foreign"), "holiday.jpg");
+    std::fs::create_dir(&foreign).expect("made");
+    std::fs::write(foreign.join(file), "a picture").expect("written");
+    let network = text(&members.network);
+    let args = ["run", "--network", network, "--data-dir", text(&foreign), "--listen", "127.0.0.1:0"];
+    run(&args).expect_code(4).expect_stderr("foreign");
+    let left: Vec<_> = std::fs::read_dir(&foreign).expect("it is there").flatten().collect();
+    assert_eq!(left.iter().map(|entry| entry.file_name()).collect::<Vec<_>>(), [file], "nothing was added");
+}

@@ -28,7 +28,7 @@ pub use crate::engine::Submission;
 pub use insight::Insight;
 pub(crate) use insight::Snapshot;
 pub(crate) use owned::Owned;
-pub use parts::Role;
+pub use parts::{Application, Role};
 pub(crate) use peering::{Order, Peering, Refusal};
 pub use probing::{passing_identity, probe};
 
@@ -120,6 +120,12 @@ pub enum Error {
         behind: Duration,
         /// Behind what.
         than: &'static str,
+    },
+    /// The application cannot be opened.
+    #[error("{reason}")]
+    ApplicationData {
+        /// Why, in its words.
+        reason: String,
     },
     /// The application does not say where it stands.
     #[error("the application cannot start: {reason}")]

@@ -20,7 +20,7 @@ use super::insight::About;
 use super::{Error, Recovered, member, peering};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::logic::{self, Logic};
+use crate::logic::{self, Failed, Logic};
 use crate::network_id::NetworkId;
 use crate::{connection, downstream, engine};
 
@@ -34,7 +34,6 @@ const RECENT: u64 = chain::view::MAX_RECENT as u64;
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
 
 /// What a node is there for.
-#[derive(Clone)]
 pub enum Role {
     /// It follows the configured upstreams.
     Follow,
@@ -45,8 +44,37 @@ pub enum Role {
         /// The key that it votes with. Without one, or with one that is no validator's, it follows, serves and relays.
         key: Option<Key>,
         /// The application; a node that only relays needs none.
-        logic: Option<Arc<dyn Logic>>,
+        logic: Option<Application>,
     },
+}
+
+/// The application of a member.
+pub enum Application {
+    /// It is open.
+    Open(Arc<dyn Logic>),
+    /// It is opened once the data directory is known to be this node's and of this chain: a refused start leaves nothing
+    /// of it behind. May block.
+    Later(Box<dyn FnOnce() -> Result<Arc<dyn Logic>, Failed> + Send>),
+}
+
+impl Application {
+    /// One that is opened in its turn.
+    pub fn later(open: impl FnOnce() -> Result<Arc<dyn Logic>, Failed> + Send + 'static) -> Self {
+        Self::Later(Box::new(open))
+    }
+
+    fn open(self) -> Result<Arc<dyn Logic>, Failed> {
+        match self {
+            Self::Open(logic) => Ok(logic),
+            Self::Later(open) => open(),
+        }
+    }
+}
+
+impl<L: Logic> From<Arc<L>> for Application {
+    fn from(logic: Arc<L>) -> Self {
+        Self::Open(logic)
+    }
 }
 
 impl Role {
@@ -118,9 +146,11 @@ pub(super) async fn open(
         }
         check_clock(&format, &start.irreversible, wall)?;
         let identity = peering::identity(&config, &data_dir)?;
-        let (role, logic) = node_role(&config, &network, role, identity.peer_id());
+        let (role, application) = node_role(&config, &network, role, identity.peer_id());
         let config = node::Config { format, role };
         config.validate()?;
+        let logic = application.map(Application::open).transpose();
+        let logic = logic.map_err(|failed| Error::ApplicationData { reason: failed.reason })?;
         let applied = logic.as_ref().map(|logic| logic::applied(&**logic)).transpose();
         let applied = applied.map_err(|failed| Error::Application { reason: failed.reason })?;
         let start = node::Start { applied, ..start };
@@ -177,7 +207,7 @@ fn node_role(
     network: &NetworkId,
     role: Role,
     peer_id: PeerId,
-) -> (node::Role, Option<Arc<dyn Logic>>) {
+) -> (node::Role, Option<Application>) {
     match role {
         Role::Produce(key) => {
             let pool = node::pool::Config::default();

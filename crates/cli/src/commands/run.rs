@@ -7,7 +7,7 @@ use anabranch::chain::Format;
 use anabranch::config::Config;
 use anabranch::network_id::NetworkId;
 use anabranch::peers::key_file;
-use anabranch::runtime::Role;
+use anabranch::runtime::{Application, Role};
 use anabranch_cli::kv::Kv;
 
 use super::{key, report, serve};
@@ -49,7 +49,7 @@ fn role(config: &Config, network: &NetworkId, data_dir: &Path) -> Result<Role, F
         return Ok(Role::Follow);
     }
     let key = key_file::validator(config.consensus.key.as_deref(), data_dir).map_err(key::in_the_way)?;
-    let kv = Kv::open_in(data_dir, params.clone());
-    let kv = kv.map_err(|error| Failure::new(Kind::DataDir, error))?;
-    Ok(Role::Member { key, logic: Some(Arc::new(kv)) })
+    let (data_dir, params) = (data_dir.to_owned(), params.clone());
+    let kv = Application::later(move || Ok(Arc::new(Kv::open_in(&data_dir, params)?)));
+    Ok(Role::Member { key, logic: Some(kv) })
 }

@@ -121,9 +121,9 @@ pub(super) fn in_the_way(error: runtime::Error) -> Failure {
         runtime::Error::Config(error) => Failure::new(Kind::Config, error),
         runtime::Error::Role(error) => Failure::new(Kind::Config, error),
         runtime::Error::Store(error) => store(&error),
-        runtime::Error::OtherChain { .. } | runtime::Error::OtherJournal { .. } => {
-            Failure::new(Kind::DataDir, error)
-        }
+        runtime::Error::OtherChain { .. }
+        | runtime::Error::OtherJournal { .. }
+        | runtime::Error::ApplicationData { .. } => Failure::new(Kind::DataDir, error),
         runtime::Error::Downstream { address, source } => {
             let hint = match source.kind() {
                 ErrorKind::AddrInUse => {

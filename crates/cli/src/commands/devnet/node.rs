@@ -1,10 +1,8 @@
 //! One node of a devnet: started, watched, killed, started again.
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 
-use anabranch::chain::native::Params;
 use anabranch::chain::view::{Cursor, Entry, Step};
 use anabranch::chain::{Format, Hash, View};
 use anabranch::config::Config;
@@ -13,14 +11,14 @@ use anabranch::network::{self, PeerAddress};
 use anabranch::network_id::NetworkId;
 use anabranch::node::pool::Refusal;
 use anabranch::peers::Listen;
-use anabranch::runtime::{Role, Running};
+use anabranch::runtime::{Application, Role, Running};
 use anabranch_cli::kv::Kv;
 use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::commands::serve;
-use crate::exit::{Failure, Kind};
+use crate::exit::Failure;
 use crate::output::Output;
 
 /// What a node has to tell.
@@ -72,12 +70,13 @@ impl Node {
         output: Output,
     ) -> Result<(), Failure> {
         let Format::Native(params) = &network.format else { unreachable!("a devnet is native") };
-        let kv = open(&self.place.dir, params.clone()).await?;
+        let (data_dir, params) = (self.place.dir.clone(), params.clone());
+        let kv = Application::later(move || Ok(Arc::new(Kv::open_in(&data_dir, params)?)));
         let mut config = self.config.clone();
         let listen = self.address.as_ref().map_or(Listen::Tcp(SocketAddr::from(([127, 0, 0, 1], 0))), listen);
         config.peers.listen = vec![listen];
         config.peers.dial = peers;
-        let role = Role::Member { key: self.place.key.clone(), logic: Some(Arc::new(kv)) };
+        let role = Role::Member { key: self.place.key.clone(), logic: Some(kv) };
         let running =
             serve::start_one(config, network, &self.place.dir, role, Some(&self.place.name), output).await?;
         self.address = running.listens().first().cloned();
@@ -115,12 +114,6 @@ impl Node {
     pub(super) async fn submit(&self, tx: Bytes) -> Option<Result<Hash, Refusal>> {
         self.running()?.insight().submit(tx).await
     }
-}
-
-async fn open(data_dir: &Path, params: Arc<Params>) -> Result<Kv, Failure> {
-    let data_dir = data_dir.to_owned();
-    let opened = tokio::task::spawn_blocking(move || Kv::open_in(&data_dir, params));
-    opened.await.expect("opening a file does not panic").map_err(|error| Failure::new(Kind::DataDir, error))
 }
 
 fn listen(address: &network::Address) -> Listen {
