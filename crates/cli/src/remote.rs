@@ -40,6 +40,18 @@ pub(crate) async fn post<T: DeserializeOwned>(
     decode(&ask(address, Method::POST, path, body).await?)
 }
 
+/// Hands `body` over and gives the answer as it is.
+///
+/// # Errors
+/// When no node answers, or when it refuses.
+pub(crate) async fn exchange_bytes(
+    address: &AdminAddress,
+    path: &str,
+    body: Bytes,
+) -> Result<Bytes, Failure> {
+    ask(address, Method::POST, path, body).await
+}
+
 async fn ask(address: &AdminAddress, method: Method, path: &str, body: Bytes) -> Result<Bytes, Failure> {
     let asked = async {
         match address {

@@ -11,8 +11,7 @@ use anabranch::peers::key_file;
 use anabranch::store::{self, files::disk};
 
 use crate::args::{
-    self, Args, Block, Command, ConfigCommand, Consensus, Db, Identity, Key, Peer, Peers, Ping, Place, Tx,
-    Who,
+    self, Args, Block, Command, ConfigCommand, Consensus, Db, Identity, Key, Peer, Peers, Ping, Place, Who,
 };
 use crate::exit::{Failure, Kind};
 
@@ -153,7 +152,6 @@ fn place(command: &Command) -> Option<&Place> {
     match command {
         Command::Import(args::Import { place, .. })
         | Command::Run(args::Run { place, .. })
-        | Command::Tx(Tx::Put { place, .. })
         | Command::Status(place)
         | Command::Clients(place)
         | Command::Key(Key::Generate { place, .. } | Key::Show { place, .. })
@@ -174,6 +172,8 @@ fn place(command: &Command) -> Option<&Place> {
             Db::Verify { place, .. } | Db::ForgetJournal { place, .. } | Db::Export { place, .. },
         )
         | Command::Config(ConfigCommand::Show(place) | ConfigCommand::Check(place)) => Some(place),
+        Command::Tx(tx) => Some(tx.place()),
+        Command::Kv(kv) => Some(kv.place()),
         Command::Follow(_) | Command::Devnet(_) | Command::Init(_) | Command::Completions { .. } => None,
     }
 }
@@ -189,6 +189,7 @@ fn identity_flag(command: &Command) -> Option<&Identity> {
         | Command::Devnet(_)
         | Command::Init(_)
         | Command::Tx(_)
+        | Command::Kv(_)
         | Command::Status(_)
         | Command::Clients(_)
         | Command::Peers(_)

@@ -1,9 +1,14 @@
-//! Four validators in this process that agree on `kv`: over real sockets and stores, with its proofs, a change of
-//! validators by a transaction, and a restart.
+//! Four validators in this process that agree on `kv`, and a node that follows them: over real sockets and stores, with
+//! its proofs, changes of validators by a transaction, and a restart. What people type, the program itself is told.
 
+mod common;
+
+use std::fs::Permissions;
 use std::num::NonZeroU64;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anabranch::chain::native::{Fields, Key, Params, Validator, read_fields};
 use anabranch::chain::{Block, Hash, Height, Tip};
@@ -15,6 +20,8 @@ use anabranch::runtime::{self, Role, Running};
 use anabranch_cli::kv::Kv;
 use anabranch_cli::transaction::{Change, Transaction};
 use bytes::Bytes;
+use common::{run, text};
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::watch;
 
@@ -22,6 +29,9 @@ use tokio::sync::watch;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 const NODES: u8 = 4;
+
+/// The node without a key.
+const FOLLOWER: u8 = NODES;
 
 /// The application, and the headers of the blocks that it was delivered since it was opened.
 struct Heard {
@@ -36,6 +46,10 @@ impl Logic for Heard {
 
     fn check_block(&self, block: &Block) -> Verdict {
         self.kv.check_block(block)
+    }
+
+    fn query(&self, question: &[u8]) -> Result<Bytes, Failed> {
+        self.kv.query(question)
     }
 
     fn build(&self, parent: Tip, max_bytes: u64, candidates: &[(Hash, Bytes)]) -> Vec<Hash> {
@@ -69,6 +83,15 @@ fn key(number: u8) -> Key {
     Key::from_seed(&[number + 1; 32])
 }
 
+/// Writes down the key that a validator votes with, as `key generate --validator` does.
+fn key_file(number: u8, dir: &Path) {
+    if number < NODES {
+        let file = dir.join("validator.key");
+        std::fs::write(&file, hex::encode([number + 1; 32])).expect("written");
+        std::fs::set_permissions(&file, Permissions::from_mode(0o600)).expect("set");
+    }
+}
+
 impl Chain {
     async fn new() -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
@@ -76,8 +99,13 @@ impl Chain {
         params.slot_length_ms = 20.try_into().expect("not zero");
         let validator = |number| Validator { key: key(number).public(), weight: NonZeroU64::MIN };
         params.validators = (0..NODES).map(validator).collect();
-        let dirs = (0..NODES).map(|_| tempfile::tempdir().expect("a directory")).collect();
-        let mut chain = Self { params, dirs, nodes: (0..NODES).map(|_| None).collect() };
+        let dirs = (0..=FOLLOWER).map(|_| tempfile::tempdir().expect("a directory")).collect();
+        let mut chain = Self { params, dirs, nodes: (0..=FOLLOWER).map(|_| None).collect() };
+        let genesis = NetworkId::native(chain.params.clone()).to_toml();
+        for (dir, number) in chain.dirs.iter().zip(0..) {
+            std::fs::write(dir.path().join("network.toml"), &genesis).expect("written");
+            key_file(number, dir.path());
+        }
         for number in 0..NODES {
             chain.start(number).await;
         }
@@ -95,7 +123,8 @@ impl Chain {
         let dir = self.dirs[usize::from(number)].path().to_owned();
         let kv = Kv::open_in(&dir, Arc::new(self.params.clone())).expect("opened");
         let heard = Arc::new(Heard { kv, headers: watch::Sender::new(Vec::new()) });
-        let role = Role::Member { key: Some(key(number)), logic: Some(heard.clone().into()) };
+        let key = (number < NODES).then(|| key(number));
+        let role = Role::Member { key, logic: Some(heard.clone().into()) };
         let network = NetworkId::native(self.params.clone());
         let running = runtime::start(config, network, dir, role).await.expect("it starts");
         self.nodes[usize::from(number)] = Some(Node { running, heard });
@@ -125,6 +154,17 @@ impl Chain {
         for number in 0..NODES {
             self.until(number, what, &holds).await;
         }
+    }
+
+    /// What the program says about a node when it is told this.
+    fn told(&self, number: u8, command: &[&str]) -> common::Finished {
+        let place = ["--json", "--data-dir", text(self.dirs[usize::from(number)].path())];
+        // The node goes on meanwhile.
+        tokio::task::block_in_place(|| run(&[command, &place].concat()))
+    }
+
+    fn answer(&self, number: u8, command: &[&str]) -> Value {
+        self.told(number, command).expect_code(0).json()
     }
 
     /// Stops a node, and gives what it had said its state was.
@@ -186,4 +226,81 @@ async fn validators_agree_on_texts_prove_them_and_change_themselves() {
         chain.node(number).heard.kv.check().expect("sound");
         chain.stop(number).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_people_type_reads_proves_deletes_and_changes_validators_through_a_follower() {
+    let mut chain = Chain::new().await;
+    chain.start(FOLLOWER).await;
+    chain.answer(FOLLOWER, &["tx", "put", "river", "anabranch"]);
+    chain.until(FOLLOWER, "the put", |kv, _| value(kv, "river").is_some()).await;
+
+    let plain = chain.answer(FOLLOWER, &["kv", "get", "river"]);
+    assert_eq!((&plain["value"], &plain["proof"]), (&"anabranch".into(), &Value::Null), "{plain}");
+    assert!(plain["state"]["height"].is_u64() && plain["state"]["root"].is_string(), "{plain}");
+    let present = proven_once(&chain, "river", &"anabranch".into());
+    let absent = proven_once(&chain, "sea", &Value::Null);
+    let of = |got: &Value| got["proof"]["of"].clone();
+    assert_eq!((of(&present), of(&absent)), ("inclusion".into(), "absence".into()));
+    for got in [&present, &absent] {
+        assert_eq!(got["proof"]["certificate"], "verified", "{got}");
+        assert!(got["proof"]["header"]["height"].as_u64() > got["state"]["height"].as_u64(), "{got}");
+    }
+
+    chain.answer(FOLLOWER, &["tx", "delete", "river"]);
+    chain.all_until("the delete", |kv, _| kv.stand().0.height.0 > 0 && value(kv, "river").is_none()).await;
+    chain.until(FOLLOWER, "the delete", |kv, _| value(kv, "river").is_none()).await;
+    let gone = proven_once(&chain, "river", &Value::Null);
+    assert_eq!((of(&gone), &gone["proof"]["certificate"]), ("absence".into(), &"verified".into()));
+
+    change_validators(&chain).await;
+    for number in 0..=FOLLOWER {
+        chain.stop(number).await;
+    }
+    chain.told(FOLLOWER, &["kv", "get", "river"]).expect_code(7);
+}
+
+/// Asks until a header names the state that has this: the put is in a state before it is in one that a header names.
+fn proven_once(chain: &Chain, key: &str, wanted: &Value) -> Value {
+    let began = Instant::now();
+    loop {
+        let got = chain.answer(FOLLOWER, &["kv", "get", key, "--proof"]);
+        if got["value"] == *wanted {
+            return got;
+        }
+        assert!(began.elapsed() < PATIENCE, "{got}");
+    }
+}
+
+/// Three of four make the last one weigh more: proposed at one, signed by each, sent through the follower.
+async fn change_validators(chain: &Chain) {
+    let letter = chain.dirs[0].path().join("change.json");
+    let (letter, last) = (text(&letter), hex::encode(key(3).public()));
+    let before = chain.answer(FOLLOWER, &["kv", "validators"]);
+    assert_eq!((&before["changes"], before["validators"].as_array().map(Vec::len)), (&0.into(), Some(4)));
+    chain.answer(0, &["tx", "validators", "propose", &last, "2", "--output", letter]);
+    for number in 0..2 {
+        chain.answer(number, &["tx", "validators", "sign", letter]);
+    }
+    chain.told(FOLLOWER, &["tx", "validators", "send", letter]).expect_code(1).expect_stderr("no quorum");
+    let signed = chain.answer(2, &["tx", "validators", "sign", letter]);
+    assert_eq!(signed["signatures"].as_array().map(Vec::len), Some(3), "{signed}");
+    chain.answer(FOLLOWER, &["tx", "validators", "send", letter]);
+    chain.all_until("the change", |kv, _| kv.electorate().sequence == 1).await;
+    chain.until(FOLLOWER, "the change", |kv, _| kv.electorate().sequence == 1).await;
+    let after = chain.answer(FOLLOWER, &["kv", "validators"]);
+    let changed =
+        after["validators"].as_array().expect("a list").iter().find(|it| it["key"] == last.as_str());
+    assert_eq!((&after["changes"], changed.map(|it| &it["weight"])), (&1.into(), Some(&2.into())), "{after}");
+    chain.told(FOLLOWER, &["tx", "validators", "sign", letter]).expect_code(3).expect_stderr("validator.key");
+    let in_force = |kv: &Kv, headers: &[Fields]| {
+        let set = kv.electorate().validators.hash();
+        headers.iter().any(|fields| fields.validators == set)
+    };
+    chain.until(FOLLOWER, "the change in force", in_force).await;
+    let unknown = chain.answer(FOLLOWER, &["kv", "get", "river", "--proof"])["proof"]["certificate"].clone();
+    assert!(
+        unknown.as_str().is_some_and(|said| said.contains("no longer those of the genesis")),
+        "{unknown}"
+    );
 }

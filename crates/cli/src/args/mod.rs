@@ -2,7 +2,9 @@
 
 mod devnet;
 mod init;
+mod kv;
 mod peers;
+mod tx;
 
 use std::net::SocketAddr;
 use std::num::{NonZeroU64, NonZeroUsize};
@@ -15,7 +17,9 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 pub(crate) use devnet::{DEVNET_NODES, Devnet, DevnetOrder};
 pub(crate) use init::{Init, Machine};
+pub(crate) use kv::{Get, Kv};
 pub(crate) use peers::{Identity, Key, Mode, Peer, Peers, Ping, Who};
+pub(crate) use tx::{Tx, TxValidators};
 
 const EXIT_CODES: &str = "Exit codes: 0 done · 1 failed · 2 wrong command line · 3 wrong configuration · \
 4 data directory cannot be used · 5 network refused · 6 data damaged · 7 no node running · 8 interrupted · 9 security";
@@ -61,6 +65,9 @@ pub(crate) enum Command {
     /// Hand a transaction to a running node.
     #[command(subcommand)]
     Tx(Tx),
+    /// Read what a running node's chain says, with a proof.
+    #[command(subcommand)]
+    Kv(Kv),
     /// Say what a running node is doing.
     Status(Place),
     /// List the clients of a running node, and what each is doing.
@@ -205,19 +212,6 @@ impl std::str::FromStr for From {
 }
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum Tx {
-    /// Put a value under a key.
-    Put {
-        #[command(flatten)]
-        place: Place,
-        /// The key.
-        key: String,
-        /// The value.
-        value: String,
-    },
-}
-
-#[derive(Debug, Subcommand)]
 pub(crate) enum Consensus {
     /// The height and round, who proposes, the votes, what is waited for, and lies that were seen.
     Status(Place),
@@ -276,6 +270,12 @@ pub(crate) enum ConfigCommand {
     Show(Place),
     /// Say whether the configuration is sound.
     Check(Place),
+}
+
+/// Reads a public key of 64 hexadecimal digits.
+fn validator_key(text: &str) -> Result<[u8; 32], String> {
+    let hash: Result<anabranch::chain::Hash, _> = text.parse();
+    hash.map(|hash| hash.0).map_err(|error| format!("`{text}` is no public key: {error}"))
 }
 
 /// Reads `250ms`, `30s`, `5m` or `2h`; a bare number is seconds.

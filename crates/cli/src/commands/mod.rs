@@ -10,6 +10,7 @@ mod follow;
 mod import;
 mod init;
 mod key;
+mod kv;
 mod peer;
 mod peers;
 mod ping;
@@ -43,6 +44,7 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
         Command::Devnet(devnet) => block_on(devnet::run(devnet, config, output)),
         Command::Init(init) => init::run(init, output),
         Command::Tx(tx) => block_on(tx::run(tx, &config, output)),
+        Command::Kv(kv) => block_on(kv::run(kv, &config, output)),
         Command::Status(_) => block_on(status::run(&config, output)),
         Command::Clients(_) => block_on(clients::run(&config, output)),
         Command::Ping(ping) => block_on(ping::run(ping, &config, output)),

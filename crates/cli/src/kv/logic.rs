@@ -5,7 +5,7 @@ use anabranch::chain::{Block, Hash, Tip};
 use anabranch::logic::{Applied, Failed, Logic, TRANSACTION_HEAD_BYTES, Verdict};
 use bytes::Bytes;
 
-use super::{Electorate, Kv, Refusal};
+use super::{Answer, Electorate, Kv, Question, Refusal};
 use crate::transaction::Transaction;
 
 impl Logic for Kv {
@@ -74,6 +74,17 @@ impl Logic for Kv {
         }
         let after = self.take_in(blocks)?;
         Ok(after.into_iter().map(|(tip, root, electorate)| applied(tip, root, electorate)).collect())
+    }
+
+    fn query(&self, question: &[u8]) -> Result<Bytes, Failed> {
+        let answer = match Question::decode(question)? {
+            Question::Get { key, height } => match self.get(&key, height)? {
+                Some(found) => Answer::Found(found),
+                None => Answer::Gone { newest: self.newest().tip.height },
+            },
+            Question::Validators => Answer::Validators(self.electorate()),
+        };
+        Ok(answer.encode().into())
     }
 }
 

@@ -14,13 +14,14 @@ mod database;
 mod electorate;
 mod logic;
 mod proof;
+mod query;
 mod tree;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anabranch::chain::native::{Params, blake2b, transactions};
+use anabranch::chain::native::{Fields, Params, StateRoot, blake2b, transactions};
 use anabranch::chain::{Block, Hash, Height, Tip};
 use redb::{Database, ReadableTable, WriteTransaction};
 
@@ -32,6 +33,7 @@ use tree::{Changed, Writer};
 pub use database::Error;
 pub use electorate::{Electorate, Refusal};
 pub use proof::{Malformed, Proof};
+pub use query::{Answer, Question};
 
 /// The folder inside a data directory that an application may make before the node's first start.
 pub const FOLDER: &str = "application";
@@ -63,6 +65,16 @@ pub struct Found {
     pub root: Hash,
     /// The block that it is the state after; the origin before the first.
     pub tip: Tip,
+}
+
+impl Found {
+    /// Whether a header shows that this is what the key has: it names the root of the state, and the proof leads there.
+    /// Whether the header itself counts, its certificate says.
+    pub fn is_shown_by(&self, header: &Fields, key: &str) -> bool {
+        let state = StateRoot { height: self.tip.height, root: self.root };
+        let value = self.value.as_deref().map(str::as_bytes);
+        header.state == Some(state) && self.proof.is_valid(&self.root, key.as_bytes(), value)
+    }
 }
 
 /// What a block leads to.

@@ -32,9 +32,9 @@ pub struct Proof {
     pub other: Option<(Hash, Hash)>,
 }
 
-/// Bytes that are no proof.
+/// Bytes that are no proof, or no question or answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("these bytes are no proof")]
+#[error("these bytes are not what they should be")]
 pub struct Malformed;
 
 impl Proof {

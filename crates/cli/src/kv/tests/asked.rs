@@ -227,3 +227,57 @@ fn refuses_what_is_no_database_and_says_the_remedy() {
     let error = Kv::open(&path, Chain::new().params).expect_err("damaged");
     assert!(error.to_string().contains("remove it and start the node again"), "{error}");
 }
+
+#[test]
+fn answers_readers_in_the_states_that_it_keeps() {
+    let (mut chain, dir) = (Chain::new(), tempfile::tempdir().expect("a directory"));
+    let kv = chain.open(&dir.path().join("kv"));
+    for at in 0..=MAX_STATES {
+        kv.deliver(&chain.block(&[put("river", &at.to_string())])).expect("taken in");
+    }
+    let ask = |question: &Question| {
+        assert_eq!(Question::decode(&question.encode()).as_ref(), Ok(question));
+        let answer = kv.query(&question.encode()).expect("answered");
+        let read = Answer::decode(&answer).expect("an answer");
+        assert_eq!(read.encode(), answer);
+        for cut in 0..answer.len() {
+            assert_eq!(Answer::decode(&answer[..cut]), Err(Malformed));
+        }
+        read
+    };
+    let get = |key: &str, height: Option<u64>| {
+        ask(&Question::Get { key: key.to_owned(), height: height.map(Height) })
+    };
+    let newest = kv.stand().0.height;
+    let found = kv.get("river", None).expect("read").expect("kept");
+    assert_eq!(get("river", None), Answer::Found(found.clone()));
+    let before = kv.get("river", Some(Height(newest.0 - 1))).expect("read").expect("kept");
+    assert_eq!((before.value.as_deref(), found.value.as_deref()), (Some("15"), Some("16")));
+    assert_eq!(get("river", Some(newest.0 - 1)), Answer::Found(before));
+    assert_eq!(get("river", Some(0)), Answer::Gone { newest });
+    assert_eq!(get("river", Some(newest.0 + 1)), Answer::Gone { newest });
+    assert!(matches!(get("sea", None), Answer::Found(Found { value: None, .. })));
+    assert_eq!(ask(&Question::Validators), Answer::Validators(kv.electorate()));
+    assert!(kv.query(b"?").is_err());
+    assert!(kv.query(&[Question::Validators.encode(), vec![0]].concat()).is_err(), "left-over bytes");
+}
+
+#[test]
+fn a_header_shows_what_it_names_and_nothing_else() {
+    let (mut chain, dir) = (Chain::new(), tempfile::tempdir().expect("a directory"));
+    let kv = chain.open(&dir.path().join("kv"));
+    kv.deliver(&chain.block(&[put("river", "delta")])).expect("taken in");
+    let found = kv.get("river", None).expect("read").expect("kept");
+    let header = chain.block(&[]).header;
+    let mut fields = anabranch::chain::native::read_fields(&header).expect("sound");
+    assert!(!found.is_shown_by(&fields, "river"), "it names no state");
+    fields.state = Some(StateRoot { height: found.tip.height, root: found.root });
+    assert!(found.is_shown_by(&fields, "river"));
+    assert!(!found.is_shown_by(&fields, "sea"), "another key");
+    let lie = Found { value: Some("oxbow".into()), ..found.clone() };
+    assert!(!lie.is_shown_by(&fields, "river"), "another value");
+    let lie = Found { value: None, ..found.clone() };
+    assert!(!lie.is_shown_by(&fields, "river"), "none");
+    fields.state = Some(StateRoot { height: Height(9), root: found.root });
+    assert!(!found.is_shown_by(&fields, "river"), "another height");
+}
