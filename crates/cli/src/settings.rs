@@ -167,7 +167,7 @@ fn place(command: &Command) -> Option<&Place> {
             | Peer::Mode { who: Who { place, .. }, .. },
         )
         | Command::Consensus(Consensus::Status(place))
-        | Command::Block(Block::Blacklist { place, .. })
+        | Command::Block(Block::Blacklist { place, .. } | Block::Allow { place, .. })
         | Command::Db(
             Db::Verify { place, .. } | Db::ForgetJournal { place, .. } | Db::Export { place, .. },
         )

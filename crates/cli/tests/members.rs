@@ -120,6 +120,25 @@ fn four_processes_agree_serve_obey_and_bear_a_crash() {
     run(&["block", "blacklist", "12", "--data-dir", &data_dir]).expect_code(2);
     run(&["peer", "mode", &peer, "loud", "--data-dir", &data_dir]).expect_code(2);
 
+    // What was ordered outlasts a crash.
+    members.nodes[0].take().expect("it runs").process.kill();
+    members.start(0);
+    let unknown = "00".repeat(32);
+    assert_eq!(members.ask(0, &["consensus", "status"])["blacklist"][0], unknown.as_str());
+    let mode = loop {
+        let peers = members.ask(0, &["peers"]);
+        let chains = peers["chains"].as_array().expect("a list");
+        if let Some(chain) = chains.iter().find(|chain| chain["peer"] == peer.as_str()) {
+            break chain["mode"].clone();
+        }
+    };
+    assert_eq!(mode, "backup");
+    members.ask(0, &["block", "allow", &unknown]);
+    assert_eq!(members.ask(0, &["consensus", "status"])["blacklist"], Value::Array(Vec::new()));
+    run(&["block", "allow", &unknown, "--data-dir", &data_dir])
+        .expect_code(1)
+        .expect_stderr("was not given up");
+
     members.nodes[2].take().expect("it runs").process.kill();
     let height = members.ask(0, &["status"])["irreversible"]["height"].as_u64().expect("a height");
     members.all_serve(height + 3);

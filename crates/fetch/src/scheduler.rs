@@ -35,6 +35,13 @@ pub enum Input<P> {
         /// Never evict it: it was named by the operator, or has a reserved place.
         pinned: bool,
     },
+    /// What [`Joined`](Self::Joined) said of a peer's place is so from now on.
+    Pinned {
+        /// Who.
+        peer: P,
+        /// Never evict it.
+        pinned: bool,
+    },
     /// A peer that has joined held things up when it was here before. Until it delivers, others are asked rather
     /// than it, and what it holds up goes to them as soon as they can be asked.
     Suspect {
@@ -176,6 +183,7 @@ impl<P: Copy + Ord> Scheduler<P> {
             Input::Want { key, bytes } => self.on_want(now, key, bytes),
             Input::Unwant { from, to } => self.on_unwant(now, from, to),
             Input::Joined { peer, pinned } => self.on_joined(peer, pinned),
+            Input::Pinned { peer, pinned } => self.with(peer, |peer| peer.pinned = pinned),
             Input::Suspect { peer } => self.with(peer, |peer| peer.suspect = true),
             Input::Left { peer } => self.on_left(peer),
             Input::Has { peer, from, to } => self.on_has(peer, from, to),

@@ -272,6 +272,20 @@ fn a_pinned_peer_is_passed_over_but_stays() {
 }
 
 #[test]
+fn a_pin_counts_for_who_is_there_already() {
+    let mut bench = Bench::new(Config::default());
+    bench.want(0..4);
+    bench.join(1, false, 0, 100);
+    assert_eq!(bench.tick(), [request(1, 0, 3)]);
+    bench.tell(Input::Pinned { peer: 1, pinned: true });
+    assert_eq!(bench.wait(), [], "it stays");
+    bench.join(2, true, 0, 100);
+    bench.tell(Input::Pinned { peer: 2, pinned: false });
+    assert_eq!(bench.tick(), [request(2, 0, 3)]);
+    assert_eq!(bench.wait()[0], Output::Evict { peer: 2 });
+}
+
+#[test]
 fn a_trickler_loses_its_items_to_idle_peers_but_stays() {
     let mut bench = Bench::new(Config::default());
     bench.want(0..100);

@@ -126,7 +126,9 @@ pub enum Input {
 pub enum Command {
     /// Give a proposed block up that never gets a verdict: it is judged wrong here, and never voted for.
     Blacklist(Hash),
-    /// Set how bodies go between a peer and this node. Kept for as long as the node runs, also over a reconnect.
+    /// Take that back: should the block be proposed again, it is judged as any other.
+    Allow(Hash),
+    /// Set how bodies go between a peer and this node; also over a reconnect.
     Mode(PeerId, Mode),
 }
 
@@ -369,18 +371,11 @@ pub enum Notice {
     },
     /// A validator signed two things of which an honest one signs one.
     #[error(
-        "validator {} signed two things at height {height} in round {round}: if it is yours, one key runs in two \
-         places; stop one of them",
-        chain::Hash(*validator)
+        "validator {} signed two things at height {} in round {}: if it is yours, one key runs in two places; stop one \
+         of them",
+        chain::Hash(.0.validator()), .0.height(), .0.round()
     )]
-    Evidence {
-        /// Who.
-        validator: quorum::Key,
-        /// Where.
-        height: chain::Height,
-        /// In which round.
-        round: u32,
-    },
+    Evidence(quorum::Evidence),
     /// This node's validator key speaks elsewhere.
     #[error(
         "this node's validator key is used by another node{}: stop one of the two; they will vote against each other, \

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use chain::{Block, Entry, Format, State, Tip};
-use consensus::quorum::Journal;
+use chain::{Block, Entry, Format, Hash, State, Tip};
+use consensus::quorum::{Evidence, Journal};
+use diffusion::sync::bodies::Mode;
+use link::PeerId;
 
 use crate::application::Applied;
 
@@ -27,6 +29,19 @@ pub struct Start {
     pub journal: Journal,
     /// Where the application stands; `None` where there is none.
     pub applied: Option<Applied>,
+    /// What earlier lives were told and saw.
+    pub kept: Kept,
+}
+
+/// What a member keeps over its lives beside the chain: orders, and lies that it saw.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// Validators that signed two things of which an honest one signs one, oldest first.
+    pub evidence: Vec<Evidence>,
+    /// Blocks that an operator gave up.
+    pub blacklist: Vec<Hash>,
+    /// How bodies go between this node and peers, where an operator set that.
+    pub modes: Vec<(PeerId, Mode)>,
 }
 
 impl Start {
@@ -42,6 +57,7 @@ impl Start {
             certificate: None,
             journal: Journal::Read(Vec::new()),
             applied: None,
+            kept: Kept::default(),
         }
     }
 }

@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{get, post};
 use bytes::Bytes;
+use chain::Hash;
 use node::Command;
 use serde::de::DeserializeOwned;
 
@@ -17,6 +18,7 @@ pub(super) fn routes() -> Router<Api> {
         .route("/consensus", get(status))
         .route("/certified", get(certified))
         .route("/blocks/blacklist", post(blacklist))
+        .route("/blocks/allow", post(allow))
         .route("/peers/mode", post(mode))
 }
 
@@ -40,12 +42,20 @@ async fn certified(State(api): State<Api>) -> Response {
 }
 
 async fn blacklist(State(api): State<Api>, body: Bytes) -> Response {
-    let BlockOrder { block } = match read(&body) {
+    of_block(&api, &body, Command::Blacklist).await
+}
+
+async fn allow(State(api): State<Api>, body: Bytes) -> Response {
+    of_block(&api, &body, Command::Allow).await
+}
+
+async fn of_block(api: &Api, body: &Bytes, command: fn(Hash) -> Command) -> Response {
+    let BlockOrder { block } = match read(body) {
         Ok(order) => order,
         Err(refused) => return refused,
     };
     match block.parse() {
-        Ok(hash) => order(&api, Command::Blacklist(hash)).await,
+        Ok(hash) => order(api, command(hash)).await,
         Err(error) => (StatusCode::BAD_REQUEST, format!("`{block}` is no block: {error}\n")).into_response(),
     }
 }

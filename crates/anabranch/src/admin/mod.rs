@@ -2,7 +2,7 @@
 //!
 //! `GET /status /clients /departed /upstreams /peers /peers/departed /consensus /certified /inbox /config /metrics
 //! /livez /readyz`, `POST /tx` (the body is the transaction), `GET /tx/ID`, `POST /query` (the body is for the application), `POST /peers/add` and its like, `POST /peers/mode`, `POST
-//! /blocks/blacklist` and `POST /stop`. It answers from what the engine, the server and the network say; it decides
+//! /blocks/blacklist` and `/blocks/allow` and `POST /stop`. It answers from what the engine, the server and the network say; it decides
 //! nothing.
 //!
 //! **Invariant:** what a browser sends for a foreign page is refused: any request with an `Origin`, and on a

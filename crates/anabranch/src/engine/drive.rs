@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chain::Cursor;
-use node::{Input, Load, Node, Output, Ticket, UpstreamId, member};
+use node::{Input, Load, Node, Notice, Output, Ticket, UpstreamId, member};
 use ouroboros::upstream;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -19,6 +19,7 @@ use crate::clock::Clock;
 use crate::connection::{self, Connection};
 use crate::logic::{self, Logic};
 use crate::network::{self, Sink};
+use crate::peers::Book;
 use crate::status::Progress;
 
 /// Commands that may wait for a connection. The node's windows keep them to a few; a connection that leaves
@@ -35,6 +36,7 @@ pub(crate) struct Engine {
     views: watch::Sender<Arc<chain::View>>,
     reader: store::Reader,
     store: persist::Handle,
+    book: Arc<Book>,
     checks: checks::Pool,
     logic: Option<logic::Pool>,
     peers: Peers,
@@ -92,6 +94,7 @@ impl Engine {
             views: parts.views,
             reader: parts.reader,
             store: persist::start(parts.store, sender.clone())?,
+            book: parts.book,
             checks: checks::Pool::start(parts.check_threads, &sender)?,
             logic: parts.logic.map(|(logic, config)| application(logic, config, &sender)).transpose()?,
             peers: Peers::default(),
@@ -210,7 +213,10 @@ impl Engine {
                 let (id, event) = (link.peer(), self.peers.on_joined(link));
                 self.step(Input::Peer { id, event });
             }
-            network::Event::Changed { peer: id, rtt, room } => {
+            network::Event::Changed { peer: id, rtt, pinned, room } => {
+                if let Some(pinned) = pinned {
+                    self.step(Input::Peer { id, event: member::Event::Pinned(pinned) });
+                }
                 if let Some(rtt) = rtt {
                     self.step(Input::Peer { id, event: member::Event::Rtt(rtt) });
                 }
@@ -324,7 +330,7 @@ impl Engine {
                     let _ = answer.send(result);
                 }
             }
-            Output::Notice(notice) => tracing::warn!("{notice}"),
+            Output::Notice(notice) => self.notice(&notice),
             Output::Send { peer, channel, body, after } => self.peers.send(peer, channel, body, after),
             Output::Took { peer, channel, messages } => self.peers.took(peer, channel, messages),
             Output::Blame { peer, violation } => self.peers.blame(peer, &violation),
@@ -335,6 +341,17 @@ impl Engine {
                 self.untold.extend(at_once.map(|answer| Input::Answered { ticket, answer }));
             }
         }
+    }
+
+    fn notice(&mut self, notice: &Notice) {
+        tracing::warn!("{notice}");
+        let Notice::Evidence(evidence) = notice else { return };
+        let (book, evidence) = (self.book.clone(), evidence.clone());
+        self.tasks.spawn_blocking(move || {
+            if let Err(error) = book.keep_evidence(&evidence) {
+                tracing::warn!("a validator's lie will be forgotten with the next start: {error}");
+            }
+        });
     }
 
     fn connect(&mut self, id: UpstreamId) {

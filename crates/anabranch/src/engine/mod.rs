@@ -38,6 +38,7 @@ use crate::clock::Clock;
 use crate::connection;
 use crate::logic::{self, Logic, Queries, Unanswered};
 use crate::network::Sink;
+use crate::peers::Book;
 use crate::runtime::Owned;
 use crate::status::Progress;
 use drive::Engine;
@@ -64,6 +65,8 @@ pub(crate) struct Parts {
     pub(crate) store: store::Store,
     /// The reading side of the store.
     pub(crate) reader: store::Reader,
+    /// Where lies that are seen are kept.
+    pub(crate) book: Arc<Book>,
     /// The clocks.
     pub(crate) clock: Clock,
     /// The upstreams' addresses; the place of each is its [`UpstreamId`].

@@ -55,6 +55,7 @@ pub(crate) fn start(recovered: store::Recovered) -> node::Start {
         certificate: certificate.map(|newest| newest.certificate),
         journal: journal(&recovered.journal),
         applied: None,
+        kept: node::Kept::default(),
     }
 }
 

@@ -170,12 +170,24 @@ impl Network {
     /// # Errors
     /// When it is this node, or there is room for no more.
     pub fn pin(&self, peer: PeerId, address: Option<Address>) -> Result<(), PeerError> {
-        self.know(peer, address, Some(true))
+        self.know(peer, address, Some(true))?;
+        self.tell_pinned(peer);
+        Ok(())
     }
 
     /// Takes a peer's reserved place away; whether it had one.
     pub fn unpin(&self, peer: PeerId) -> bool {
-        self.shared().pool.unpin(peer)
+        let was_pinned = self.shared().pool.unpin(peer);
+        self.tell_pinned(peer);
+        was_pinned
+    }
+
+    /// Who drives the network hears it at once, not with the next link.
+    fn tell_pinned(&self, peer: PeerId) {
+        let shared = self.shared();
+        if let Some(id) = shared.pool.number_of(peer) {
+            shared.queue.note_pinned(id);
+        }
     }
 
     /// Forgets a peer and closes the connection with it; whether there was either.

@@ -11,17 +11,18 @@ use link::{PeerId, Protocol, Violation};
 
 use super::error::SendError;
 use super::line::Line;
+use super::pool::Pool;
 
 /// An open link with a peer.
 #[derive(Clone)]
 pub struct LinkHandle {
     line: Arc<Line>,
-    is_pinned: bool,
+    pool: Arc<Pool<Arc<Line>>>,
 }
 
 impl LinkHandle {
-    pub(super) fn new(line: Arc<Line>, is_pinned: bool) -> Self {
-        Self { line, is_pinned }
+    pub(super) fn new(line: Arc<Line>, pool: Arc<Pool<Arc<Line>>>) -> Self {
+        Self { line, pool }
     }
 
     /// With whom.
@@ -29,9 +30,9 @@ impl LinkHandle {
         self.line.peer()
     }
 
-    /// Whether the peer had a reserved place when the link opened.
+    /// Whether the peer has a reserved place now.
     pub fn is_pinned(&self) -> bool {
-        self.is_pinned
+        self.pool.is_pinned(self.peer())
     }
 
     /// The round trip, smoothed, once measured.

@@ -45,6 +45,8 @@ pub(super) struct Changes {
     pub(super) rtt: bool,
     /// There is more room.
     pub(super) room: bool,
+    /// Its peer was given a reserved place, or lost it.
+    pub(super) pinned: bool,
 }
 
 #[derive(Debug)]
@@ -105,6 +107,7 @@ impl<L: Clone, D> Mail<L, D> {
         let Some(entry) = self.links.get_mut(&id) else { return };
         entry.changes.rtt |= changes.rtt;
         entry.changes.room |= changes.room;
+        entry.changes.pinned |= changes.pinned;
         self.tell(id);
     }
 
@@ -252,7 +255,7 @@ mod tests {
         assert_eq!(mail.pop(), Some(Item::Joined("a")));
         mail.open(2, PEER, "b");
         mail.put(2, Lane::Consensus, 2);
-        mail.change(2, Changes { rtt: true, room: false });
+        mail.change(2, Changes { rtt: true, ..Changes::default() });
         let out = [Item::Message(1), Item::Left(PEER), Item::Joined("b"), Item::Message(2)];
         assert_eq!(all(&mut mail), out);
     }
@@ -274,9 +277,9 @@ mod tests {
         mail.open(1, PEER, "a");
         assert_eq!(mail.pop(), Some(Item::Joined("a")));
         for (rtt, room) in [(true, false), (false, true), (true, false)] {
-            mail.change(1, Changes { rtt, room });
+            mail.change(1, Changes { rtt, room, pinned: rtt });
         }
-        assert_eq!(all(&mut mail), [Item::Changed("a", Changes { rtt: true, room: true })]);
+        assert_eq!(all(&mut mail), [Item::Changed("a", Changes { rtt: true, room: true, pinned: true })]);
     }
 
     proptest! {
@@ -312,7 +315,7 @@ mod tests {
                         mail.end(some);
                         open.retain(|_, id| *id != some);
                     }
-                    2 => mail.change(some, Changes { rtt: true, room: pick % 2 == 0 }),
+                    2 => mail.change(some, Changes { rtt: true, room: pick % 2 == 0, pinned: false }),
                     3..6 => {
                         let lane = [Lane::Consensus, Lane::Routing, Lane::Bulk][(pick % 3) as usize];
                         if open.get(&peer) == Some(&some) {

@@ -155,8 +155,7 @@ impl Shared {
                 if let Some(replaced) = replaced {
                     replaced.socket.close(Reason::Duplicate);
                 }
-                let is_pinned = self.pool.is_pinned(socket.peer());
-                self.queue.open(berth.id(), LinkHandle::new(line, is_pinned));
+                self.queue.open(berth.id(), LinkHandle::new(line, self.pool.clone()));
             }
             // Before anything that came over it is looked at. Its routines run all the same: they say why.
             Err(reason) => socket.close(reason.clone()),

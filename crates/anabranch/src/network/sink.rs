@@ -48,6 +48,8 @@ pub enum Event {
         peer: PeerId,
         /// The round trip, smoothed, where it was measured.
         rtt: Option<Duration>,
+        /// Whether the peer has a reserved place now, where it was given one or lost it.
+        pinned: Option<bool>,
         /// The channels that take more than before: see [`LinkHandle::room_of`].
         room: Vec<Protocol>,
     },
@@ -122,8 +124,9 @@ impl Sink {
     pub async fn next_event(&mut self) -> Option<Event> {
         Some(match self.item().await? {
             Item::Joined(link) => Event::Joined(link),
-            Item::Changed(link, Changes { rtt, room }) => Event::Changed {
+            Item::Changed(link, Changes { rtt, room, pinned }) => Event::Changed {
                 peer: link.peer(),
+                pinned: pinned.then(|| link.is_pinned()),
                 rtt: if rtt { link.rtt() } else { None },
                 room: if room { link.grown() } else { Vec::new() },
             },
@@ -176,12 +179,17 @@ impl Queue {
 
     /// A round trip was measured on a link.
     pub(super) fn note_rtt(&self, id: u64) {
-        self.change(|mail| mail.change(id, Changes { rtt: true, room: false }));
+        self.change(|mail| mail.change(id, Changes { rtt: true, ..Changes::default() }));
     }
 
     /// There is more room on a link.
     pub(super) fn note_room(&self, id: u64) {
-        self.change(|mail| mail.change(id, Changes { rtt: false, room: true }));
+        self.change(|mail| mail.change(id, Changes { room: true, ..Changes::default() }));
+    }
+
+    /// The peer of a link was given a reserved place, or lost it.
+    pub(super) fn note_pinned(&self, id: u64) {
+        self.change(|mail| mail.change(id, Changes { pinned: true, ..Changes::default() }));
     }
 
     /// Puts a message behind those of its lane and its link.

@@ -1,10 +1,14 @@
-//! The peers that an operator added, pinned or banned while the node ran, so that they outlast a restart.
+//! The peers that an operator added, pinned or banned while the node ran, and what a member keeps beside its chain
+//! ([`kept`]), so that they outlast a restart.
 //!
-//! One `redb` file in the data directory with three small tables; every change is on disk before it is answered.
-//! What the configuration says is not in it, and wins at each start. Nothing that a peer says gets in here.
+//! One `redb` file in the data directory with a few small tables; every change is on disk before it is answered.
+//! What the configuration says is not in it, and wins at each start. Nothing that a peer says gets in here, but for
+//! what a validator signed twice.
 //!
 //! **Invariant:** a file that cannot be read in full is refused, never replaced: a forgotten ban would be an
 //! open door.
+
+mod kept;
 
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
@@ -69,6 +73,8 @@ pub struct Contents {
     pub known: Vec<Known>,
     /// The bans, in the order of their keys.
     pub bans: Vec<Ban>,
+    /// What a member keeps beside its chain.
+    pub kept: node::Kept,
 }
 
 /// Why the file cannot be used.
@@ -150,7 +156,7 @@ impl Book {
             Ok((peers, bans))
         })?;
         let known = peers.into_iter().map(|(key, place, pinned)| self.known(PeerId(key), &place, pinned));
-        Ok(Contents { known: known.collect::<Result<_, _>>()?, bans })
+        Ok(Contents { known: known.collect::<Result<_, _>>()?, bans, kept: self.kept()? })
     }
 
     /// Keeps a peer and its place; one that is there gets the new place and stays pinned if it was.
@@ -261,9 +267,13 @@ impl Book {
                     writing.open_table(PEERS)?;
                     writing.open_table(BANS)?;
                 }
+                if found.is_none_or(|found| found == VERSION) {
+                    // Files of earlier programs lack these.
+                    kept::make_tables(&writing)?;
+                }
                 found
             };
-            if found.is_none() {
+            if found.is_none_or(|found| found == VERSION) {
                 writing.commit()?
             } else {
                 writing.abort()?

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chain::{Hash, View};
+use diffusion::sync::bodies::Mode;
 use node::{Command, pool};
 use tokio::sync::watch;
 
@@ -171,7 +172,21 @@ impl Insight {
 
     /// Has the node carry out an order; what was done, or why not. `None` where the engine does not answer.
     pub async fn order(&self, command: Command) -> Option<Result<String, String>> {
-        self.engine.command(command).await
+        let before = match &command {
+            Command::Blacklist(id) => Some(Command::Allow(*id)),
+            Command::Mode(peer, _) => Some(Command::Mode(*peer, Mode::Auto)),
+            Command::Allow(_) => None,
+        };
+        if let Err(refusal) = self.peering.keep(command.clone()).await {
+            return Some(Err(refusal.to_string()));
+        }
+        let answer = self.engine.command(command).await;
+        if let Some((Err(_), before)) = answer.as_ref().zip(before)
+            && let Err(refusal) = self.peering.keep(before).await
+        {
+            tracing::warn!("an order that was refused comes up again with the next start: {refusal}");
+        }
+        answer
     }
 }
 

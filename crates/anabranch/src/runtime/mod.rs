@@ -192,7 +192,7 @@ pub async fn start(
     let bound = admin::bind(&admin).await;
     let bound = bound.map_err(|source| Error::Admin { address: admin, source })?;
     let admin = bound.address()?;
-    let (peering, sink) = peering::start(&config, &network, &data_dir, opened.identity).await?;
+    let (peering, sink) = peering::start(&config, &network, opened.book, opened.identity).await?;
 
     let (views, watched) = watch::channel(Arc::new(View::empty()));
     let about = Arc::new(parts::about(&config, &network, addresses, clock, validator));
@@ -200,6 +200,7 @@ pub async fn start(
         node: opened.node,
         format: network.format.clone(),
         store: opened.store,
+        book: peering.book.clone(),
         reader: opened.reader.clone(),
         clock,
         upstreams: config.upstream.addresses.clone(),

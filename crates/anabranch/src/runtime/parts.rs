@@ -22,6 +22,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::logic::{self, Failed, Logic};
 use crate::network_id::NetworkId;
+use crate::peers::book::{self, Book, Contents};
 use crate::{connection, downstream, engine};
 
 /// Connections that may wait to be accepted, per listener: what Linux allows without being told otherwise.
@@ -108,6 +109,8 @@ pub(super) struct Opened {
     /// Who this node is to its peers.
     pub(super) identity: link::Identity,
     pub(super) logic: Option<Arc<dyn Logic>>,
+    /// What operators said of peers.
+    pub(super) book: (Book, Contents),
 }
 
 /// Opens the data directory and makes the node that goes on from there.
@@ -149,13 +152,14 @@ pub(super) async fn open(
         let (role, application) = node_role(&config, &network, role, identity.peer_id());
         let config = node::Config { format, role };
         config.validate()?;
+        let (book, contents) = Book::open(&data_dir.join(book::NAME))?;
         let logic = application.map(Application::open).transpose();
         let logic = logic.map_err(|failed| Error::ApplicationData { reason: failed.reason })?;
         let applied = logic.as_ref().map(|logic| logic::applied(&**logic)).transpose();
         let applied = applied.map_err(|failed| Error::Application { reason: failed.reason })?;
-        let start = node::Start { applied, ..start };
+        let start = node::Start { applied, kept: contents.kept.clone(), ..start };
         let node = node::Node::new(config, start, seed);
-        Ok(Opened { node, store, reader, recovered, identity, logic })
+        Ok(Opened { node, store, reader, recovered, identity, logic, book: (book, contents) })
     };
     tokio::task::spawn_blocking(opening).await.expect("opening a data directory does not panic")
 }

@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use link::PeerId;
 use link::state::State;
+use node::Command;
 use tokio::task::spawn_blocking;
 
 use super::{Error, settings};
@@ -20,7 +21,7 @@ use crate::status;
 #[derive(Debug, Clone)]
 pub(crate) struct Peering {
     pub(crate) network: Network,
-    book: Arc<Book>,
+    pub(super) book: Arc<Book>,
     /// Held while an order is carried out: what is on disk and what the network knows change in the same order.
     turn: Arc<Mutex<()>>,
 }
@@ -65,16 +66,13 @@ pub(crate) enum Refusal {
     Network(#[from] network::PeerError),
 }
 
-/// Reads whom this node was told of, listens for peers, and dials those that it knows.
+/// Listens for peers, and dials those that it knows.
 pub(super) async fn start(
     config: &Config,
     network: &NetworkId,
-    data_dir: &Path,
+    (book, kept): (Book, Contents),
     identity: link::Identity,
 ) -> Result<(Peering, Sink), Error> {
-    let path = data_dir.join(book::NAME);
-    let opening = move || Book::open(&path);
-    let (book, kept) = spawn_blocking(opening).await.expect("opening the book does not panic")?;
     let listeners = config.peers.listen.iter().map(Listener::bind).collect::<Result<_, _>>()?;
     let gate = Lists {
         allow: config.peers.allow.iter().copied().collect(),
@@ -118,6 +116,20 @@ impl Peering {
         let this = self.clone();
         let carried_out = spawn_blocking(move || this.carry_out(order, key, address));
         carried_out.await.expect("a change of the book does not panic")
+    }
+
+    /// Keeps what the node is about to be ordered, so that it outlasts a crash.
+    pub(crate) async fn keep(&self, command: Command) -> Result<(), Refusal> {
+        let this = self.clone();
+        let kept = spawn_blocking(move || {
+            let _turn = this.turn.lock().unwrap_or_else(PoisonError::into_inner);
+            match command {
+                Command::Blacklist(id) => this.book.blacklist(&id),
+                Command::Allow(id) => this.book.allow(&id),
+                Command::Mode(peer, mode) => this.book.set_mode(&peer, mode),
+            }
+        });
+        Ok(kept.await.expect("a change of the book does not panic")?)
     }
 
     fn carry_out(&self, order: Order, key: PeerId, address: Option<PeerAddress>) -> Result<(), Refusal> {

@@ -26,7 +26,7 @@ pub struct Consensus {
     pub certified: Tip,
     /// Blocks that were given up by hand.
     pub blacklist: Vec<String>,
-    /// Validators that signed two things of which an honest one signs one, as seen since the start, oldest first.
+    /// Validators that signed two things of which an honest one signs one, as seen by this node, in earlier lives as well, oldest first.
     pub evidence: Vec<Evidence>,
 }
 

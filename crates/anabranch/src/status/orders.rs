@@ -23,7 +23,7 @@ pub struct ModeOrder {
     pub mode: Mode,
 }
 
-/// What is asked of `POST /blocks/blacklist`.
+/// What is asked of `POST /blocks/blacklist` and `/blocks/allow`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BlockOrder {

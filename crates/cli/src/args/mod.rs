@@ -227,6 +227,14 @@ pub(crate) enum Block {
         #[arg(value_name = "ID")]
         id: anabranch::chain::Hash,
     },
+    /// Take that back: the block is judged as any other when it is proposed again.
+    Allow {
+        #[command(flatten)]
+        place: Place,
+        /// The block's hash.
+        #[arg(value_name = "ID")]
+        id: anabranch::chain::Hash,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -2,7 +2,7 @@
 
 use chain::{Hash, Height};
 
-use super::message::{Key, Proposal, Vote};
+use super::message::{Key, Message, Proposal, Vote};
 
 /// The most pieces of evidence that are kept: a guess, a few for each of the liars that a chain can live with.
 pub const MAX_EVIDENCE: usize = 64;
@@ -23,6 +23,24 @@ impl Evidence {
 
     pub(super) fn proposals(first: Proposal, second: Proposal) -> Self {
         Self::Proposals(Box::new([first, second]))
+    }
+
+    /// What was said, as messages of validators: how it is kept.
+    pub fn messages(&self) -> [Message; 2] {
+        match self {
+            Self::Votes(pair) => pair.clone().map(Message::Vote),
+            Self::Proposals(pair) => pair.clone().map(|offer| Message::Proposal(Box::new(offer))),
+        }
+    }
+
+    /// The evidence that these two messages are; `None` where they are not of one kind. What it proves, if anything, says
+    /// [`is_proof`](Self::is_proof).
+    pub fn from_messages(messages: [Message; 2]) -> Option<Self> {
+        match messages {
+            [Message::Vote(a), Message::Vote(b)] => Some(Self::votes(a, b)),
+            [Message::Proposal(a), Message::Proposal(b)] => Some(Self::proposals(*a, *b)),
+            _ => None,
+        }
     }
 
     /// Who lied.

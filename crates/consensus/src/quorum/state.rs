@@ -131,7 +131,23 @@ impl Quorum {
         }
     }
 
-    /// The evidence that was seen since the program started, oldest first; the last [`MAX_EVIDENCE`].
+    /// Takes up the evidence that earlier lives kept, oldest first. What proves nothing on this chain is passed over.
+    pub fn remember(&mut self, evidence: impl IntoIterator<Item = Evidence>) {
+        for piece in evidence {
+            if piece.is_proof(&self.chain) && !self.evidence.contains(&piece) {
+                self.keep(piece);
+            }
+        }
+    }
+
+    fn keep(&mut self, piece: Evidence) {
+        if self.evidence.len() == MAX_EVIDENCE {
+            self.evidence.pop_front();
+        }
+        self.evidence.push_back(piece);
+    }
+
+    /// The evidence that was seen, in earlier lives as well, oldest first; the last [`MAX_EVIDENCE`].
     pub fn evidence(&self) -> impl Iterator<Item = &Evidence> {
         self.evidence.iter()
     }
@@ -327,10 +343,7 @@ impl Quorum {
             let news: Vec<_> =
                 voting.evidence().into_iter().filter(|piece| !self.evidence.contains(piece)).collect();
             for piece in news {
-                if self.evidence.len() == MAX_EVIDENCE {
-                    self.evidence.pop_front();
-                }
-                self.evidence.push_back(piece.clone());
+                self.keep(piece.clone());
                 out.push(Output::Evidence(piece));
             }
         }

@@ -11,6 +11,7 @@ impl Member {
     pub(super) fn on_command(&mut self, ticket: Ticket, command: Command, out: &mut Vec<Output>) {
         let result = match command {
             Command::Blacklist(id) => self.give_up(id, out),
+            Command::Allow(id) => self.allow(id),
             Command::Mode(peer, mode) => Ok(self.set_mode(peer, mode, out)),
         };
         out.push(Output::Obeyed { ticket, result });

@@ -20,6 +20,8 @@ pub enum Event {
     },
     /// It closed, with all that was under way on it.
     Left,
+    /// Whether the peer keeps its place whatever it does has changed.
+    Pinned(bool),
     /// A round trip was measured; the smoothed one.
     Rtt(Duration),
     /// How many bytes a channel takes now.

@@ -239,8 +239,8 @@ impl Member {
         self.blacklist.insert(id);
         self.drop_transactions(&id, out);
         match self.proposed.get(&id).map(|it| it.step) {
-            Some(Step::Done) => Err(format!(
-                "block {id:.16} has had its verdict; should it be proposed to a restarted node, it is refused"
+            Some(Step::Done) => Ok(format!(
+                "block {id:.16} has had its verdict, which stays; after a restart this validator does not vote for it"
             )),
             Some(_) => {
                 self.judge(id, false, out);
@@ -249,6 +249,14 @@ impl Member {
             None => Ok(format!(
                 "block {id:.16} is not proposed now; when it is, this validator does not vote for it"
             )),
+        }
+    }
+
+    /// An operator takes that back.
+    pub(super) fn allow(&mut self, id: Hash) -> Result<String, String> {
+        match self.blacklist.remove(&id) {
+            true => Ok(format!("block {id:.16} is judged as any other when it is proposed again")),
+            false => Err(format!("block {id:.16} was not given up here")),
         }
     }
 

@@ -22,6 +22,7 @@ impl Member {
         match event {
             Event::Joined { rtt, pinned, room } => self.on_joined(id, rtt, pinned, &room, out),
             Event::Left => self.on_left(id, out),
+            Event::Pinned(pinned) => self.on_pinned(id, pinned, out),
             Event::Rtt(rtt) => self.on_rtt(id, rtt, out),
             Event::Room { channel, bytes } => self.on_room(id, channel, bytes, out),
             Event::Message { channel, body } => self.on_message(id, channel, body, out),
@@ -72,6 +73,13 @@ impl Member {
         self.tell_routing(routing::Input::Left { peer: id }, out);
         self.tell_relay(relay::Input::Left { peer: id }, out);
         self.is_lacking = true;
+    }
+
+    fn on_pinned(&mut self, id: PeerId, pinned: bool, out: &mut Vec<Output>) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        peer.is_pinned = pinned;
+        // It has not joined there before its hello; then it will be told.
+        self.tell_ranges(ranges::Input::Pinned { peer: id, pinned }, out);
     }
 
     fn on_rtt(&mut self, id: PeerId, rtt: Duration, out: &mut Vec<Output>) {

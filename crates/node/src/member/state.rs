@@ -172,7 +172,7 @@ impl Member {
             recent,
             views: view::Writer::new(start.recent),
             peers: BTreeMap::new(),
-            modes: BTreeMap::new(),
+            modes: start.kept.modes.into_iter().collect(),
             bodies: bodies::State::new(config.bodies),
             early: BTreeMap::new(),
             ranges: ranges::State::new(config.ranges),
@@ -190,7 +190,7 @@ impl Member {
             is_telling: false,
             refused: None,
             proposed: BTreeMap::new(),
-            blacklist: BTreeSet::new(),
+            blacklist: start.kept.blacklist.into_iter().collect(),
             producing: None,
             mine: BTreeSet::new(),
             produced: 0,
@@ -213,6 +213,7 @@ impl Member {
             params,
             format,
         };
+        member.quorum.remember(start.kept.evidence);
         member.replant(start.forks);
         member
     }

@@ -13,7 +13,7 @@ use super::Member;
 pub struct Status {
     /// Where the validators stand, and why they get no further.
     pub consensus: quorum::Status,
-    /// Lies of validators that were seen since the start, oldest first; bounded.
+    /// Lies of validators that were seen, in earlier lives as well, oldest first; bounded.
     pub evidence: Vec<quorum::Evidence>,
     /// Whether another node was seen to have our validator key.
     pub is_key_elsewhere: bool,

@@ -61,11 +61,7 @@ impl Member {
                     self.certify(tip, certificate.encode(), None, out);
                 }
             }
-            quorum::Output::Evidence(evidence) => out.push(Output::Notice(Notice::Evidence {
-                validator: evidence.validator(),
-                height: evidence.height(),
-                round: evidence.round(),
-            })),
+            quorum::Output::Evidence(evidence) => out.push(Output::Notice(Notice::Evidence(evidence))),
             quorum::Output::Refused(violation) => self.refused = Some(violation),
             quorum::Output::Halted(halt) => out.push(Output::Notice(Notice::Halted { halt })),
         }

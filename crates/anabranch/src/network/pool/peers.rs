@@ -46,6 +46,11 @@ impl<S: Clone> Pool<S> {
         inner.peers.get_mut(peer).is_some_and(|known| std::mem::take(&mut known.pinned))
     }
 
+    /// The number of the open connection with a peer.
+    pub(in crate::network) fn number_of(&self, peer: PeerId) -> Option<u64> {
+        self.lock().open.get(&peer).map(|open| open.id)
+    }
+
     /// Whether a peer has a reserved place.
     pub(in crate::network) fn is_pinned(&self, peer: PeerId) -> bool {
         self.lock().peers.is_pinned(peer)

@@ -107,7 +107,7 @@ async fn round_trips_and_room_are_told_once_however_often_they_change() {
     }
     let mut news = 0;
     for event in at_once(&mut a).await {
-        let Event::Changed { peer, rtt, room } = event else { panic!("{event:?}") };
+        let Event::Changed { peer, rtt, room, pinned: None } = event else { panic!("{event:?}") };
         assert_eq!(peer, b.id());
         assert!(rtt.is_some() && room == [BODIES]);
         news += 1;
@@ -170,4 +170,26 @@ async fn who_holds_others_up_is_parted_with_and_may_come_back() {
     let of_links = told.iter().filter(|event| !matches!(event, Event::Changed { .. }));
     let of_links: Vec<_> = of_links.map(|event| matches!(event, Event::Left(_))).collect();
     assert_eq!(of_links, [true, false], "{told:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pin_is_told_at_once_and_so_is_its_end() {
+    let (a, mut b) = (node(1), node(2));
+    a.connects_with(&b).await;
+    let link = joined(&mut b).await;
+    assert!(!link.is_pinned());
+    for is_pinned in [true, false] {
+        match is_pinned {
+            true => b.network.pin(a.id(), None).expect("it can be pinned"),
+            false => assert!(b.network.unpin(a.id())),
+        }
+        let told = loop {
+            match event(&mut b).await {
+                Event::Changed { peer, pinned: Some(pinned), .. } => break (peer, pinned),
+                Event::Changed { pinned: None, .. } => continue,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!((told, link.is_pinned()), ((a.id(), is_pinned), is_pinned));
+    }
 }

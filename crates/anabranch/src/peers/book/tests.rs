@@ -1,5 +1,11 @@
 //! What was written outlasts a restart, and a damaged file is refused.
 
+use chain::native::Key;
+use chain::native::ballot::{self, Kind};
+use chain::{Hash, Height};
+use consensus::quorum::{Evidence, Message, Vote};
+use diffusion::sync::bodies::Mode;
+
 use super::*;
 
 fn id(n: u8) -> PeerId {
@@ -133,4 +139,65 @@ fn a_flipped_byte_is_refused_or_harms_nothing() {
         }
     }
     assert!(refused > 0, "some damage is seen");
+}
+
+fn lie(height: u64) -> Evidence {
+    let (key, chain) = (Key::from_seed(&[3; 32]), Hash([1; 32]));
+    let vote = |block| {
+        let vote = ballot::Vote { kind: Kind::Prevote, height: Height(height), round: 0, block };
+        let signature = key.sign(&vote.signed_bytes(&chain));
+        Message::Vote(Vote { vote, validator: key.public(), signature })
+    };
+    Evidence::from_messages([vote(None), vote(Some(Hash([2; 32])))]).expect("two votes")
+}
+
+#[test]
+fn what_a_member_keeps_is_there_after_a_restart_and_bounded() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join(NAME);
+    let (book, _) = Book::open(&path).expect("made");
+    for mode in [Mode::Off, Mode::Active] {
+        book.set_mode(&id(1), mode).expect("set");
+    }
+    book.set_mode(&id(2), Mode::Backup).expect("set");
+    book.set_mode(&id(2), Mode::Auto).expect("undone");
+    for block in [4, 5] {
+        book.blacklist(&Hash([block; 32])).expect("given up");
+    }
+    book.allow(&Hash([4; 32])).expect("allowed");
+    let most = consensus::quorum::MAX_EVIDENCE as u64;
+    for height in (0..most + 3).chain([7]) {
+        book.keep_evidence(&lie(height)).expect("kept");
+    }
+    drop(book);
+    let (book, contents) = Book::open(&path).expect("opened");
+    assert_eq!(contents.kept.modes, [(id(1), Mode::Active)]);
+    assert_eq!(contents.kept.blacklist, [Hash([5; 32])]);
+    let evidence: Vec<_> = (3..most + 3).map(lie).collect();
+    assert_eq!(contents.kept.evidence, evidence, "the oldest made room, and nothing is there twice");
+    let many = (0..kept::MAX_ORDERS - 1).map(|n| {
+        let mut block = [0; 32];
+        block[..8].copy_from_slice(&n.to_be_bytes());
+        Hash(block)
+    });
+    book.blacklist_all(many).expect("just fits");
+    assert!(matches!(book.blacklist(&Hash([7; 32])), Err(Error::Full)));
+    book.blacklist(&Hash([5; 32])).expect("it is there");
+}
+
+#[test]
+fn a_file_of_an_earlier_program_gets_the_tables_that_it_lacks() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join(NAME);
+    let (book, _) = Book::open(&path).expect("made");
+    book.pin(&id(3)).expect("pinned");
+    let writing = book.database.begin_write().expect("begun");
+    assert!(writing.delete_table(kept::MODES).expect("deleted"));
+    assert!(writing.delete_table(kept::BLACKLIST).expect("deleted"));
+    assert!(writing.delete_table(kept::EVIDENCE).expect("deleted"));
+    writing.commit().expect("written");
+    drop(book);
+    let (book, contents) = Book::open(&path).expect("opened");
+    assert_eq!(contents.known.len(), 1);
+    book.blacklist(&Hash([1; 32])).expect("given up");
 }

@@ -22,6 +22,13 @@ pub enum Input<P> {
         /// Whether it is kept whatever it does.
         pinned: bool,
     },
+    /// Whether a peer is kept whatever it does has changed.
+    Pinned {
+        /// Who.
+        peer: P,
+        /// Whether it is.
+        pinned: bool,
+    },
     /// A connection is gone.
     Left {
         /// Who.
@@ -127,6 +134,7 @@ impl<P: Copy + Ord> State<P> {
                 self.asked.insert(peer, VecDeque::new());
                 self.pass(now, fetch::Input::Joined { peer, pinned }, out);
             }
+            Input::Pinned { peer, pinned } => self.pass(now, fetch::Input::Pinned { peer, pinned }, out),
             Input::Left { peer } => {
                 self.asked.remove(&peer);
                 self.pass(now, fetch::Input::Left { peer }, out);

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use chain::Hash;
-use consensus::quorum::Waiting;
+use consensus::quorum::{self, Waiting};
 use diffusion::sync::{Fin, Message};
 use link::channel;
 
@@ -213,10 +213,45 @@ fn who_proposes_two_blocks_is_known_for_it() {
     world.submit(0, vec![1]);
     world.submit(3, vec![3]);
     world.run(ms(60_000), |world| {
-        world.nodes.iter().any(|node| node.notices.iter().any(|it| matches!(it, Notice::Evidence { .. })))
+        world.nodes.iter().any(|node| node.notices.iter().any(|it| matches!(it, Notice::Evidence(_))))
     });
-    let kept = (0..4).any(|node| !world.status(node).member.expect("a member").evidence.is_empty());
-    assert!(kept, "{}", world.story());
+    let evidence = |world: &World, node| world.status(node).member.expect("a member").evidence;
+    let witness = (0..4).find(|node| !evidence(&world, *node).is_empty());
+    let witness = witness.unwrap_or_else(|| panic!("{}", world.story()));
+    let seen = evidence(&world, witness);
+    // Evidence of another chain is none here.
+    let mut foreign = seen[0].messages();
+    if let quorum::Message::Vote(vote) = &mut foreign[0] {
+        vote.signature[0] ^= 1;
+    }
+    if let quorum::Message::Proposal(offer) = &mut foreign[0] {
+        offer.signature[0] ^= 1;
+    }
+    world.crash(witness, 100);
+    world.nodes[witness].kept.evidence.extend(quorum::Evidence::from_messages(foreign));
+    world.start(witness);
+    assert_eq!(evidence(&world, witness), seen, "it is shown in the next life as well, and nothing else is");
+}
+
+#[test]
+fn orders_are_kept_over_lives_and_a_block_that_was_given_up_can_be_allowed_again() {
+    let mut world = World::new(Setup::new(17, 4, 0));
+    world.boot();
+    let (block, mode) = (Hash([9; 32]), diffusion::sync::bodies::Mode::Backup);
+    world.command(0, Command::Allow(block));
+    assert!(world.nodes[0].obeyed[0].is_err(), "it was not given up");
+    world.crash(0, 100);
+    world.nodes[0].kept.blacklist = vec![block];
+    world.nodes[0].kept.modes = vec![(peer(1), mode)];
+    world.start(0);
+    world.reach(&[0, 1, 2, 3], 3, ms(20_000));
+    let status = world.status(0).member.expect("a member");
+    assert_eq!(status.blacklist, [block]);
+    assert_eq!(status.peers.iter().find(|it| it.id == peer(1)).map(|it| it.mode), Some(mode));
+    world.command(0, Command::Allow(block));
+    assert!(world.nodes[0].obeyed[1].is_ok());
+    assert!(world.status(0).member.expect("a member").blacklist.is_empty());
+    world.check();
 }
 
 #[test]

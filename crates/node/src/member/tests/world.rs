@@ -23,7 +23,7 @@ use super::disk::Disk;
 use crate::application::{Answer, Question, Verdict};
 use crate::member::{Config, Event, Member, Violation};
 use crate::work::Work;
-use crate::{Command, Input, Notice, Output, Record, Role, Start, Ticket};
+use crate::{Command, Input, Kept, Notice, Output, Record, Role, Start, Ticket};
 
 /// When the world begins, since the Unix epoch.
 pub(super) const EPOCH: Duration = Duration::from_secs(1_700_000_000);
@@ -109,6 +109,8 @@ pub(super) struct Node {
     pub(super) peers: BTreeSet<usize>,
     published: u64,
     pub(super) notices: Vec<Notice>,
+    /// What its driver keeps over its lives.
+    pub(super) kept: Kept,
     pub(super) submitted: Vec<Result<Hash, crate::pool::Refusal>>,
     pub(super) obeyed: Vec<Result<String, String>>,
     /// How far its clock is behind.
@@ -589,6 +591,9 @@ impl World {
             Output::Obeyed { result, .. } => self.nodes[node].obeyed.push(result),
             Output::Notice(notice) => {
                 self.note(node, format!("notices: {notice}"));
+                if let Notice::Evidence(evidence) = &notice {
+                    self.nodes[node].kept.evidence.push(evidence.clone());
+                }
                 self.nodes[node].notices.push(notice);
             }
             Output::Connect { .. } | Output::Upstream { .. } | Output::Disconnect { .. } => {
@@ -756,6 +761,7 @@ impl Node {
             peers: BTreeSet::new(),
             published: 0,
             notices: Vec::new(),
+            kept: Kept::default(),
             submitted: Vec::new(),
             obeyed: Vec::new(),
             is_slow_by: Duration::ZERO,
@@ -784,6 +790,7 @@ impl Node {
             certificate: disk.log.last().and_then(|(_, certificate)| certificate.clone()),
             journal,
             applied: Some(self.app.applied.clone()),
+            kept: self.kept.clone(),
         }
     }
 }
