@@ -291,3 +291,32 @@ fn the_parents_of_all_producers_are_remembered() {
     net.agree();
     assert_eq!(net.wants_sent, wants, "rotating producers cost nothing");
 }
+
+#[test]
+fn a_tree_that_loses_nodes_mends_itself_with_one_time_out_at_most() {
+    let n = 24;
+    for seed in 0..20 {
+        let mut net = ring(n, seed);
+        let producers = [0, 7, 13];
+        for who in producers {
+            net.act(who, Node::produce);
+            while net.deliver() {}
+        }
+        // Its children have lost their parent, and some of them have children of their own.
+        for gone in [3, 10, 20] {
+            for other in 0..n {
+                net.disconnect(gone, other);
+            }
+            for who in producers {
+                net.act(who, Node::produce);
+                let mut waited = Duration::ZERO;
+                while net.nodes.iter().any(|node| ![3, 10, 20].contains(&node.name) && !node.is_done()) {
+                    assert!(waited < Duration::from_millis(500), "seed {seed}, without {gone}: {waited:?}");
+                    while net.deliver() {}
+                    net.tick(Duration::from_millis(20));
+                    waited += Duration::from_millis(20);
+                }
+            }
+        }
+    }
+}

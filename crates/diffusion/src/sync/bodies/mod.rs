@@ -5,6 +5,10 @@
 //! next one is asked, and the parent moves along. Whoever is asked for a body that it does not have parks the request
 //! and answers when it has it.
 //!
+//! Where a tree has lost a node, those below may wait for each other: each has the header and asks another one that has
+//! not got the body either. Two that do so see it, since each asks whom it waits for, and turn to their next announcers
+//! at once. A longer circle ends with the first time-out in it; `bench -- broadcast` shows what both cost.
+//!
 //! It deliberately holds no body, checks none, and knows no chain: the driver says what is wanted, what arrived and what
 //! can be served. What a node that is far behind lacks is not for trees: see [`super::ranges`].
 //!

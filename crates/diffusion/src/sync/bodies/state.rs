@@ -89,7 +89,9 @@ impl<P: Copy + Ord> State<P> {
             }
             Input::Stored { id, producer, from } => self.on_stored(id, producer, from, out),
             Input::Told { peer, id, held } => self.on_told(peer, id, held, out),
-            Input::Asked { peer, id, follow, held } => self.on_asked(peer, id, follow, held, out),
+            Input::Asked { peer, id, follow, held } => {
+                self.on_asked(now, peer, id, follow, held, out);
+            }
             Input::Refused { peer, id } => self.on_refused(now, peer, id, out),
             Input::Stopped { peer, producer } => {
                 self.with(peer, |peer| peer.follows.retain(|followed| *followed != producer));
@@ -342,6 +344,7 @@ impl<P: Copy + Ord> State<P> {
 
     fn on_asked(
         &mut self,
+        now: Duration,
         id: P,
         block: Hash,
         follow: bool,
@@ -370,6 +373,10 @@ impl<P: Copy + Ord> State<P> {
             out.push(no(id, old));
         }
         peer.parked.push_back((block, follow || follows));
+        // It waits for us as we wait for it: as happens where a tree has lost a node, between two of those below.
+        if self.wants.get(&block).is_some_and(|want| want.now == Some(id)) {
+            self.ask(now, block, out);
+        }
     }
 
     fn on_refused(&mut self, now: Duration, peer: P, id: Hash, out: &mut Vec<Output<P>>) {

@@ -142,6 +142,34 @@ fn a_parent_that_leaves_or_refuses_is_replaced_at_once() {
 }
 
 #[test]
+fn two_that_wait_for_each_other_turn_to_others_at_once() {
+    let asked = |peer, n| Input::Asked { peer, id: id(n), follow: true, held: None };
+    let mut rig = Rig::new(&[A, B]);
+    rig.want(1, Some(A));
+    assert_eq!(rig.tell(asked(A, 1)), [stop(A), want(B, 1, true)]);
+    assert_eq!(rig.state.parent(&MADE), Some(B));
+    assert_eq!(rig.tell(asked(A, 1)), [], "it is not waited for any more");
+    // Who waits for us gets it from us, if it finds nobody else.
+    assert_eq!(rig.arrived(1, B, false), [Output::Take { peer: B, id: id(1) }]);
+    let stored = Input::Stored { id: id(1), producer: MADE, from: Some(B) };
+    assert_eq!(rig.tell(stored), [pushes(A), serve(A, 1)]);
+    // A parent that pushes asks us: whatever it counted on, it is gone.
+    rig.tell(Input::Pushes { peer: B, producer: MADE });
+    rig.announced(2, B);
+    rig.announced(2, A);
+    assert_eq!(rig.want(2, Some(B)), [], "it comes unasked");
+    assert_eq!(rig.tell(asked(B, 2)), [stop(B), want(A, 2, true)]);
+    // Nobody else is there: after a pause it is asked again, and not sooner, however often it asks.
+    let mut rig = Rig::new(&[B]);
+    rig.want(3, Some(B));
+    assert_eq!(rig.tell(asked(B, 3)), []);
+    assert_eq!(rig.tell(asked(B, 3)), []);
+    assert_eq!(rig.state.next_deadline(), Some(Config::default().timeout_min));
+    assert_eq!(rig.wait(), [want(B, 3, true)]);
+    assert_eq!(rig.state.status().late, 0, "it broke no word");
+}
+
+#[test]
 fn a_large_body_gets_more_time_and_so_does_who_brings_others_but_not_for_ever() {
     let mut rig = Rig::new(&[A, B]);
     rig.tell(Input::Want { id: id(1), producer: MADE, bytes: 1_250_000, from: Some(A) });
