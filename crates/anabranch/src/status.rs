@@ -111,8 +111,6 @@ pub enum State {
     CaughtUp,
     /// Behind its upstreams, and nothing has come for a while.
     Stalled,
-    /// Makes blocks itself.
-    Producing,
     /// Takes part in a chain with others, and no peer is connected.
     NoPeers,
     /// Has what its peers have, and votes.
@@ -128,7 +126,7 @@ impl State {
     /// holds.
     pub fn is_ready(&self, upstreams: u64) -> bool {
         match self {
-            Self::CaughtUp | Self::Producing | Self::Validating => true,
+            Self::CaughtUp | Self::Validating => true,
             Self::NoUpstreams => upstreams == 0,
             Self::Starting
             | Self::Syncing { .. }
@@ -147,7 +145,6 @@ impl State {
             Self::Syncing { .. } => "syncing",
             Self::CaughtUp => "caught up",
             Self::Stalled => "stalled",
-            Self::Producing => "producing",
             Self::NoPeers => "no peers",
             Self::Validating => "validating",
             Self::Undecided => "undecided",

@@ -1,9 +1,8 @@
 //! What a node is told at its start and keeps to.
 
 use chain::Format;
-use consensus::{Consensus, Depth, Solo, depth, quorum};
+use consensus::{depth, quorum};
 
-use crate::follower::produce;
 use crate::member;
 
 /// A node's configuration.
@@ -21,8 +20,6 @@ pub struct Config {
 pub enum Role {
     /// It follows upstreams, whose ids are 0 to n - 1. There may be none: it then serves what it has.
     Follow(depth::Config),
-    /// It makes the blocks of a native chain.
-    Produce(produce::Config),
     /// It takes part in a native chain that validators agree on.
     Member(member::Config),
 }
@@ -36,12 +33,9 @@ pub enum Invalid {
     /// Times of consensus that cannot work.
     #[error(transparent)]
     Quorum(#[from] quorum::Invalid),
-    /// Only native blocks can be made here.
+    /// Validators agree on native chains alone.
     #[error("only a native chain's blocks can be made here")]
     NotNative,
-    /// The chain names another producer.
-    #[error("the key is not the chain's producer")]
-    NotTheProducer,
 }
 
 impl Config {
@@ -50,36 +44,7 @@ impl Config {
         match (&self.role, &self.format) {
             (Role::Follow(follow), _) => Ok(follow.validate()?),
             (Role::Member(member), Format::Native(_)) => Ok(member.quorum.validate()?),
-            (Role::Produce(_) | Role::Member(_), Format::Cardano(_)) => Err(Invalid::NotNative),
-            (Role::Produce(config), Format::Native(params)) => {
-                let named = params.validators.iter().any(|validator| validator.key == config.key.public());
-                if named { Ok(()) } else { Err(Invalid::NotTheProducer) }
-            }
-        }
-    }
-
-    /// k; 0 where a block is irreversible at once.
-    pub(crate) fn depth(&self) -> u64 {
-        match &self.role {
-            Role::Follow(depth) => depth.depth.get(),
-            Role::Produce(_) | Role::Member(_) => 0,
-        }
-    }
-
-    /// n.
-    pub(crate) fn upstreams(&self) -> u32 {
-        match &self.role {
-            Role::Follow(depth) => depth.upstreams,
-            Role::Produce(_) | Role::Member(_) => 0,
-        }
-    }
-
-    /// How it decides.
-    pub(crate) fn consensus(&self) -> Consensus {
-        match &self.role {
-            Role::Follow(config) => Consensus::Depth(Depth::new(*config)),
-            Role::Produce(_) => Consensus::Solo(Solo),
-            Role::Member(_) => unreachable!("a member decides by itself"),
+            (Role::Member(_), Format::Cardano(_)) => Err(Invalid::NotNative),
         }
     }
 }

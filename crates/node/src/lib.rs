@@ -25,7 +25,7 @@ pub use chain::format;
 
 pub use config::{Config, Role};
 pub use effect::{CLOCK_SKEW, Command, Found, Input, Load, Notice, Output, Record, Ticket, UpstreamId};
-pub use follower::{produce, upstream, violation};
+pub use follower::{upstream, violation};
 pub use node::Node;
 pub use start::{Kept, Start};
 pub use status::Status;

@@ -14,7 +14,7 @@ use crate::{Config, Input, Output, Start, Status};
 /// One sans-IO core.
 #[derive(Debug)]
 pub enum Node {
-    /// It follows upstreams, or makes a chain alone.
+    /// It follows upstreams.
     Follower(Box<Follower>),
     /// It takes part in a chain that validators agree on.
     Member(Box<Member>),
@@ -26,9 +26,7 @@ impl Node {
     /// Give it a first [`Input::Tick`] at once: it publishes what it has, and dials its upstreams.
     pub fn new(config: Config, start: Start, seed: [u8; 32]) -> Self {
         match config.role {
-            Role::Follow(_) | Role::Produce(_) => {
-                Self::Follower(Box::new(Follower::new(config, start, seed)))
-            }
+            Role::Follow(_) => Self::Follower(Box::new(Follower::new(config, start, seed))),
             Role::Member(_) => Self::Member(Box::new(Member::new(config, start, seed))),
         }
     }

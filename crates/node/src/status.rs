@@ -81,8 +81,6 @@ pub enum State {
         /// Since then nothing has moved.
         idle: Duration,
     },
-    /// It makes blocks.
-    Producing,
     /// It has what its peers have, and votes.
     Validating,
     /// Validators have not decided anything for a while.
@@ -108,7 +106,6 @@ impl State {
             Self::Syncing { .. } => "syncing",
             Self::CaughtUp => "caught up",
             Self::Stalled { .. } => "stalled",
-            Self::Producing => "producing",
             Self::NoPeers => "no peers",
             Self::Validating => "validating",
             Self::Undecided { .. } => "undecided",
@@ -134,9 +131,7 @@ impl State {
             Self::Undecided { .. } => Some(
                 "too few validators are there, or they do not agree: see `consensus status` on each of them",
             ),
-            Self::Starting | Self::Syncing { .. } | Self::CaughtUp | Self::Producing | Self::Validating => {
-                None
-            }
+            Self::Starting | Self::Syncing { .. } | Self::CaughtUp | Self::Validating => None,
         }
     }
 }

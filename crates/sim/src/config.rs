@@ -35,8 +35,6 @@ pub struct Config {
     pub crash_at_output: Option<u64>,
     /// The chance that a power cut is preceded by failing writes.
     pub failing_writes: f64,
-    /// The node makes the blocks itself, and follows nobody.
-    pub produces: bool,
     /// A rule that is broken on purpose, to see the checker that watches it fire.
     pub sabotage: Option<Sabotage>,
 }
@@ -148,15 +146,8 @@ impl Config {
             crash_every: None,
             crash_at_output: None,
             failing_writes: 0.0,
-            produces: false,
             sabotage: None,
         }
-    }
-
-    /// A node that makes the chain alone, and loses power now and then.
-    pub fn producing(seed: u64) -> Self {
-        let crash_every = Some(Duration::from_secs(20));
-        Self { servers: Vec::new(), agree: 1, crash_every, produces: true, ..Self::peaceful(seed) }
     }
 
     /// How long the world lasts.

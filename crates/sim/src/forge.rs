@@ -66,8 +66,8 @@ impl Forge {
         &self.states[&at]
     }
 
-    /// Remembers a block that somebody else made.
-    pub(crate) fn note(&mut self, block: &Block) {
+    /// Remembers the state after a block.
+    fn note(&mut self, block: &Block) {
         let parent = self.state(block.header.prev);
         let state = self.format.next(parent, &block.header).expect("what is forged is in order");
         self.states.insert(Some(block.header.id), state);

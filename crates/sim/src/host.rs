@@ -79,10 +79,6 @@ impl World {
     }
 
     fn role(&self) -> Role {
-        if self.config.produces {
-            let (key, pool) = (self.forge.key.clone(), node::pool::Config::default());
-            return Role::Produce(node::produce::Config { key, pool });
-        }
         let upstreams = self.config.servers.len() as u32;
         let (depth, agree) = match self.config.sabotage {
             Some(Sabotage::TrustsAnyone) => (1, 1),
@@ -206,11 +202,6 @@ impl World {
     }
 
     fn persist(&mut self, ticket: Ticket, record: Record) {
-        if let (true, Record::Fork(block)) = (self.config.produces, &record) {
-            self.forge.note(block);
-            self.checker.on_made(block.header.id);
-            self.blocks += 1;
-        }
         let Some(host) = &mut self.host else { return };
         if let Err(error) = storage::append(&mut host.store, &record) {
             self.on_write_failed(ticket, error.to_string());
@@ -274,7 +265,6 @@ impl World {
             }
             _ => view,
         };
-        self.made_last = view.irreversible;
         let Some(host) = &self.host else { return Ok(()) };
         let reader = host.store.reader();
         let point_at = |at| reader.point_at(at).ok().flatten();

@@ -90,19 +90,6 @@ fn survives_a_power_cut_after_each_output() {
 }
 
 #[test]
-fn makes_a_chain_alone_and_loses_none_of_it_to_power_cuts() {
-    let report = expect(&Config::producing(8));
-    assert!(report.power_cuts > 2 && report.settled > 400, "{report:?}");
-    // The power comes back within 10 s; the longer world has room for that after the last output.
-    let seconds = Duration::from_secs;
-    let short = Config { crash_every: None, chaos: seconds(10), calm: seconds(5), ..Config::producing(9) };
-    let outputs = expect(&Config { quiet: seconds(1), ..short.clone() }).outputs;
-    for at in 1..=outputs {
-        expect(&Config { crash_at_output: Some(at), quiet: seconds(15), ..short.clone() });
-    }
-}
-
-#[test]
 fn trails_a_server_that_is_behind_what_is_irreversible() {
     let servers = vec![Behaviour::Lagging, Behaviour::Honest, Behaviour::Honest, Behaviour::Lagging];
     expect(&Config { servers, depth: 4, ..Config::peaceful(10) });

@@ -92,8 +92,6 @@ pub(crate) struct World {
     pub(crate) outputs: u64,
     pub(crate) steps: u64,
     pub(crate) power_cuts: u64,
-    /// The last block that the node itself made and was shown, where it makes them.
-    pub(crate) made_last: Tip,
     pub(crate) blocks: u64,
 }
 
@@ -121,7 +119,6 @@ impl World {
             outputs: 0,
             steps: 0,
             power_cuts: 0,
-            made_last: Tip::default(),
             blocks: 0,
             config,
         };
@@ -140,7 +137,7 @@ impl World {
             self.settle()?;
         }
         let now = self.schedule.now();
-        let expected = if self.config.produces { self.made_last } else { self.honest_head() };
+        let expected = self.honest_head();
         let Some(host) = &self.host else {
             return Err(Broken::Lost { what: "the node: it is not running in the end".into() });
         };

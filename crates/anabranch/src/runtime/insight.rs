@@ -209,7 +209,6 @@ impl Snapshot {
             node::status::State::Stalled { .. } => State::Stalled,
             node::status::State::Validating => State::Validating,
             node::status::State::Undecided { .. } => State::Undecided,
-            node::status::State::Producing => State::Producing,
             node::status::State::Failed { .. } => State::Failed,
         }
     }
@@ -249,9 +248,6 @@ impl Snapshot {
             node::status::State::CaughtUp => format!("at height {head}, as its upstreams are"),
             node::status::State::Stalled { idle } => {
                 format!("at height {head} of {claimed}, and nothing has come for {} s", idle.as_secs())
-            }
-            node::status::State::Producing => {
-                format!("{} blocks made since the start, {} transactions wait", node.produced, node.pool)
             }
             node::status::State::Failed { error } => error.clone(),
         }

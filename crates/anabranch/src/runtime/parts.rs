@@ -35,11 +35,10 @@ const RECENT: u64 = chain::view::MAX_RECENT as u64;
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
 
 /// What a node is there for.
+#[expect(clippy::large_enum_variant, reason = "there is one, made once")]
 pub enum Role {
     /// It follows the configured upstreams.
     Follow,
-    /// It makes the blocks of a native chain with this key.
-    Produce(Key),
     /// It takes part in a native chain that validators agree on.
     Member {
         /// The key that it votes with. Without one, or with one that is no validator's, it follows, serves and relays.
@@ -82,7 +81,7 @@ impl Role {
     /// The key that it votes with, where it has one.
     pub(super) fn validator(&self) -> Option<[u8; 32]> {
         match self {
-            Self::Follow | Self::Produce(_) => None,
+            Self::Follow => None,
             Self::Member { key, .. } => key.as_ref().map(Key::public),
         }
     }
@@ -92,7 +91,6 @@ impl std::fmt::Debug for Role {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Follow => f.write_str("Follow"),
-            Self::Produce(key) => f.debug_tuple("Produce").field(key).finish(),
             Self::Member { key, logic } => {
                 f.debug_struct("Member").field("key", key).field("has_logic", &logic.is_some()).finish()
             }
@@ -213,10 +211,6 @@ fn node_role(
     peer_id: PeerId,
 ) -> (node::Role, Option<Application>) {
     match role {
-        Role::Produce(key) => {
-            let pool = node::pool::Config::default();
-            (node::Role::Produce(node::produce::Config { key, pool }), None)
-        }
         Role::Follow => {
             let upstreams = u32::try_from(config.upstream.addresses.len()).unwrap_or(u32::MAX);
             let agree = u32::try_from(config.upstream.quorum()).ok().and_then(NonZeroU32::new);

@@ -33,7 +33,7 @@ fn tell(status: &Status) {
     let Status { state, reason, hint, .. } = status;
     let (name, height) = (state.name(), status.head.height);
     match state {
-        State::Starting | State::CaughtUp | State::Producing | State::Validating => {
+        State::Starting | State::CaughtUp | State::Validating => {
             tracing::info!(height, "{name}: {reason}");
         }
         State::Syncing { percent, left_s } => {

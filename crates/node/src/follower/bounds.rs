@@ -2,9 +2,8 @@
 
 use std::num::NonZeroUsize;
 
-use chain::tree;
-
-use crate::config::Config;
+use chain::{Format, tree};
+use consensus::depth;
 
 /// Headers beyond what must be kept to decide, that a node takes before their bodies: enough that bodies
 /// never wait for headers. A guess: some seconds of fetching.
@@ -26,11 +25,11 @@ pub(crate) struct Bounds {
 }
 
 impl Bounds {
-    /// For a node that keeps `depth` blocks volatile.
-    pub(crate) fn new(config: &Config) -> Self {
-        let header = config.format.max_header_bytes() as u64;
-        let block_bytes = 2 * header + config.format.max_body_bytes() + ENVELOPE_BYTES;
-        Self { depth: config.depth(), upstreams: u64::from(config.upstreams()), block_bytes }
+    /// For a node that keeps so many blocks of this format volatile, and follows so many upstreams.
+    pub(crate) fn new(format: &Format, follow: &depth::Config) -> Self {
+        let header = format.max_header_bytes() as u64;
+        let block_bytes = 2 * header + format.max_body_bytes() + ENVELOPE_BYTES;
+        Self { depth: follow.depth.get(), upstreams: u64::from(follow.upstreams), block_bytes }
     }
 
     /// k: how many blocks are kept volatile.
@@ -65,11 +64,9 @@ mod tests {
     use std::num::{NonZeroU32, NonZeroU64};
     use std::sync::Arc;
 
-    use chain::{Format, cardano};
-    use consensus::depth;
+    use chain::cardano;
 
     use super::*;
-    use crate::config::Role;
 
     #[test]
     fn a_liar_cannot_fill_the_tree_with_large_bodies() {
@@ -77,8 +74,7 @@ mod tests {
         let depth = NonZeroU64::new(params.security).expect("not zero");
         let follow = depth::Config { depth, agree: NonZeroU32::MIN, upstreams: 3 };
         let format = Format::Cardano(Arc::new(params));
-        let config = Config { format: format.clone(), role: Role::Follow(follow) };
-        let bounds = Bounds::new(&config);
+        let bounds = Bounds::new(&format, &follow);
         let most =
             bounds.headers_each() as u64 * (format.max_body_bytes() + format.max_header_bytes() as u64);
         let one_honest_chain = bounds.headers_ahead() * format.max_body_bytes();

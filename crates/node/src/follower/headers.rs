@@ -3,7 +3,6 @@
 use chain::format::{Counts, Reason};
 use chain::tree::Refusal;
 use chain::{Hash, Height, Point};
-use consensus::Consensus;
 use link::Time;
 
 use super::Follower;
@@ -149,9 +148,7 @@ impl Follower {
                 self.begin_trailing(now, id, last, asked);
             }
         }
-        if let Consensus::Depth(depth) = &mut self.consensus {
-            depth.on_gone(gone());
-        }
+        self.depth.on_gone(gone());
         self.is_moved = true;
     }
 

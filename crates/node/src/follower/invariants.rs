@@ -1,7 +1,5 @@
 //! What must hold after every input, in whatever order inputs come.
 
-use consensus::Consensus;
-
 use super::Follower;
 use super::upstream::Phase;
 
@@ -17,12 +15,7 @@ impl Follower {
         let in_tree = |header: &chain::Header| self.tree.contains(&header.id);
         let has_parent = |header: &chain::Header| self.tree.parent_state(header).is_ok();
         self.verifying.check_invariants(in_tree, has_parent);
-        if let Some(producer) = &self.producer {
-            producer.pool.check_invariants();
-        }
-        if let Consensus::Depth(depth) = &self.consensus {
-            depth.check_invariants(&self.tree);
-        }
+        self.depth.check_invariants(&self.tree);
         let unowned = self.tree.headers().filter(|header| !self.sources.contains(&header.id)).count();
         assert!(unowned <= self.bounds.headers_each(), "so the tree never drops a branch for want of room");
         self.upstreams.iter().for_each(|upstream| self.check_phase(&upstream.phase));

@@ -1,4 +1,4 @@
-//! A node that follows upstream servers, or makes a chain alone: headers and bodies come from what it dials.
+//! A node that follows upstream servers: headers and bodies come from what it dials.
 //!
 //! **Invariants** (see [`Follower::check_invariants`]): what readers see is durable; the irreversible tip never moves
 //! back; an upstream that broke a rule is let go at once and left alone for a while.
@@ -10,7 +10,6 @@ mod follow;
 mod headers;
 mod invariants;
 mod locator;
-pub mod produce;
 mod progress;
 mod replant;
 mod settle;

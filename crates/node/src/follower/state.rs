@@ -5,26 +5,27 @@ use std::time::Duration;
 use chain::tree::{self, Root, Tree};
 use chain::view;
 use chain::{Format, State};
-use consensus::Consensus;
+use consensus::Depth;
 use link::Time;
 use rand::SeedableRng;
 use rand_chacha::ChaCha12Rng;
 
 use super::bodies::Bodies;
 use super::bounds::Bounds;
-use super::produce::Producer;
 use super::progress::Progress;
 use super::sources::Sources;
 use super::storing::Storing;
 use super::upstream::Upstream;
 use super::verifying::Verifying;
+use crate::config::Role;
+use crate::pool::Refusal;
 use crate::{Config, Input, Notice, Output, Start, Ticket, UpstreamId, status};
 
-/// One sans-IO core that follows upstreams, makes blocks, and decides what readers see.
+/// One sans-IO core that follows upstreams, and decides what readers see.
 pub struct Follower {
     pub(crate) format: Format,
     pub(crate) bounds: Bounds,
-    pub(crate) consensus: Consensus,
+    pub(crate) depth: Depth,
     pub(crate) tree: Tree<State>,
     pub(crate) views: view::Writer,
     /// Whether an upstream's chain has changed since the target was chosen.
@@ -36,7 +37,6 @@ pub struct Follower {
     pub(crate) sources: Sources,
     pub(crate) bodies: Bodies,
     pub(crate) storing: Storing,
-    pub(crate) producer: Option<Producer>,
     pub(crate) progress: Progress,
     pub(crate) checks: status::Checks,
     pub(crate) failed: Option<String>,
@@ -57,24 +57,23 @@ impl Follower {
     ///
     /// Give it a first [`Input::Tick`] at once: it publishes what it has and dials its upstreams.
     pub fn new(config: Config, start: Start, seed: [u8; 32]) -> Self {
-        let bounds = Bounds::new(&config);
-        let format = config.format.clone();
+        let Config { format, role: Role::Follow(follow) } = config else { panic!("a member is no follower") };
+        let bounds = Bounds::new(&format, &follow);
         let root = Root { tip: start.irreversible, settled: start.settled, state: start.state };
         let judge = format.clone();
         let prefer: tree::Prefer = Box::new(move |a, b| judge.prefer(a, b));
         let mut node = Self {
             bounds,
-            consensus: config.consensus(),
+            depth: Depth::new(follow),
             tree: Tree::new(bounds.tree(), prefer, root),
             views: view::Writer::new(start.recent),
             is_moved: false,
             is_changed: true,
-            upstreams: (0..config.upstreams()).map(|_| Upstream::new()).collect(),
+            upstreams: (0..follow.upstreams).map(|_| Upstream::new()).collect(),
             verifying: Verifying::default(),
             sources: Sources::default(),
             bodies: Bodies::new(),
             storing: Storing::default(),
-            producer: Producer::new(&config),
             progress: Progress::default(),
             checks: status::Checks::default(),
             failed: None,
@@ -90,8 +89,8 @@ impl Follower {
     /// Takes in what happened and says what to do.
     pub fn handle(&mut self, now: Time, input: Input, out: &mut Vec<Output>) {
         if self.failed.is_some() {
-            if let Input::Submit { ticket, tx } = input {
-                self.on_submit(ticket, tx, out);
+            if let Input::Submit { ticket, .. } = input {
+                out.push(Output::Submitted { ticket, result: Err(Refusal::Failed) });
             }
             return;
         }
@@ -104,7 +103,9 @@ impl Follower {
             Input::PersistFailed { error, .. } => return self.on_persist_failed(now, error, out),
             Input::Loaded { ticket, found } => self.on_loaded(now, ticket, found, out),
             Input::LoadFailed { error, .. } => return self.on_load_failed(now, error, out),
-            Input::Submit { ticket, tx } => self.on_submit(ticket, tx, out),
+            Input::Submit { ticket, .. } => {
+                out.push(Output::Submitted { ticket, result: Err(Refusal::NotAProducer) });
+            }
             Input::Command { ticket, .. } => out.push(Output::Obeyed {
                 ticket,
                 result: Err("this node follows upstreams: it has no peers and no votes".to_owned()),
@@ -123,8 +124,7 @@ impl Follower {
         }
         let dials = self.upstreams.iter().filter_map(Upstream::dial_at);
         let bodies = self.bodies.next_deadline();
-        let slot = self.next_slot();
-        dials.chain(bodies).chain(slot).min()
+        dials.chain(bodies).min()
     }
 
     /// What follows from any input: everything that has become possible or due.
@@ -133,7 +133,6 @@ impl Follower {
             out.push(Output::Notice(Notice::SingleWitness));
         }
         self.connect_due(now, out);
-        self.produce_due(now, out);
         self.ask_headers(out);
         self.choose_target(now);
         self.ask_bodies(now, out);

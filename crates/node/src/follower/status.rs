@@ -25,8 +25,8 @@ impl Follower {
             wanted: self.bodies.len(),
             verifying: self.verifying.len(),
             checks: self.checks,
-            pool: self.producer.as_ref().map_or(0, |producer| producer.pool.len()),
-            produced: self.producer.as_ref().map_or(0, |producer| producer.made),
+            pool: 0,
+            produced: 0,
             upstreams: (0..self.upstreams.len()).map(|index| self.upstream_status(now, index)).collect(),
             member: None,
         }
@@ -35,9 +35,6 @@ impl Follower {
     fn state(&self, now: Time, head: Tip, best_claimed: Option<Tip>) -> State {
         if let Some(error) = &self.failed {
             return State::Failed { error: error.clone() };
-        }
-        if self.producer.is_some() {
-            return State::Producing;
         }
         if !self.is_started {
             return State::Starting;

@@ -68,11 +68,6 @@ impl Storing {
         self.bytes
     }
 
-    /// Whether nothing is on its way to the disk.
-    pub(crate) fn is_idle(&self) -> bool {
-        self.queue.is_empty()
-    }
-
     /// Whether blocks are becoming irreversible.
     pub(crate) fn is_settling(&self) -> bool {
         self.settling

@@ -8,7 +8,7 @@
 use std::cmp::Ordering;
 
 use chain::{Hash, Header, Point};
-use consensus::{Consensus, depth};
+use consensus::depth;
 use link::Time;
 
 use super::Follower;
@@ -19,46 +19,31 @@ impl Follower {
     /// An upstream's chain ends elsewhere than before, or is not known any more.
     pub(crate) fn moved(&mut self, id: UpstreamId) {
         self.is_moved = true;
-        let Consensus::Depth(depth) = &mut self.consensus else { return };
         let input = match self.upstreams[id.0 as usize].fragment() {
             Some(fragment) => depth::Input::Serves { upstream: id.0, tip: fragment.at },
             None => depth::Input::Left { upstream: id.0 },
         };
-        depth.handle(input, &self.tree);
+        self.depth.handle(input, &self.tree);
     }
 
     /// The highest block that is to become irreversible, on whatever fork.
     pub(crate) fn decided(&self) -> Option<Point> {
-        match &self.consensus {
-            Consensus::Solo(_) => Some(self.tree.head().point),
-            Consensus::Depth(depth) => Some(self.tree.header(&depth.decided()?)?.point()),
-            Consensus::Quorum(quorum) => Some(self.tree.header(&quorum.decided()?)?.point()),
-        }
+        Some(self.tree.header(&self.depth.decided()?)?.point())
     }
 
     /// Whether a block of our chain is to become irreversible.
     pub(crate) fn is_decided(&self, id: &Hash) -> bool {
-        match &self.consensus {
-            Consensus::Solo(_) => true,
-            Consensus::Depth(depth) => depth.is_decided(id),
-            Consensus::Quorum(quorum) => quorum.decided() == Some(*id),
-        }
+        self.depth.is_decided(id)
     }
 
     /// How many upstreams must agree.
     pub(crate) fn agree(&self) -> u32 {
-        match &self.consensus {
-            Consensus::Solo(_) | Consensus::Quorum(_) => 0,
-            Consensus::Depth(depth) => depth.agree(),
-        }
+        self.depth.agree()
     }
 
     /// Whether a single upstream decides alone.
     pub(crate) fn trusts_one(&self) -> bool {
-        match &self.consensus {
-            Consensus::Solo(_) | Consensus::Quorum(_) => false,
-            Consensus::Depth(depth) => depth.trusts_one(),
-        }
+        self.depth.trusts_one()
     }
 
     /// Chooses the target anew, if upstreams have moved.
@@ -82,10 +67,7 @@ impl Follower {
     fn best_served(&self, among: impl Fn(&Upstream) -> bool) -> Option<&Header> {
         let end = |index: usize| self.tree.header(&self.upstreams[index].fragment()?.at.hash()?);
         let among = (0..self.upstreams.len()).filter(|index| among(&self.upstreams[*index]));
-        let through = among.filter(|index| match &self.consensus {
-            Consensus::Solo(_) | Consensus::Quorum(_) => true,
-            Consensus::Depth(depth) => depth.serves_decided(*index as u32),
-        });
+        let through = among.filter(|index| self.depth.serves_decided(*index as u32));
         through.filter_map(end).reduce(|best, header| match self.format.prefer(header, best) {
             Ordering::Greater => header,
             Ordering::Less | Ordering::Equal => best,

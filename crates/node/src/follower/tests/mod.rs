@@ -458,85 +458,10 @@ fn follows_many_roll_backs_of_a_chain_that_grows() {
     assert_eq!((causes(&rig), rig.head()), (vec![], end(&chain)));
 }
 
-mod producing {
-    use std::num::NonZeroU64;
-    use std::sync::Arc;
-
-    use bytes::Bytes;
-    use chain::{Format, native};
-
-    use super::*;
-    use crate::config::{Config, Role};
-    use crate::{pool, produce};
-
-    fn rig() -> Rig {
-        let forge = Forge::new();
-        let produce = produce::Config { key: forge.key.clone(), pool: pool::Config::default() };
-        Rig::new(Config { format: forge.format.clone(), role: Role::Produce(produce) }, Vec::new())
-    }
-
-    #[test]
-    fn makes_a_block_each_slot_and_settles_it_at_once() {
-        let mut rig = rig();
-        rig.wait(Duration::from_secs(10));
-        assert_eq!(rig.log.len(), 11, "one in the first slot and one in each of ten more");
-        assert_eq!(rig.view.settled, 11);
-        assert!(rig.log.windows(2).all(|two| two[0].header.slot.0 + 1 == two[1].header.slot.0));
-        assert_eq!(rig.node.status(rig.now()).state, status::State::Producing);
-    }
-
-    #[test]
-    fn puts_transactions_into_the_next_block_once() {
-        let mut rig = rig();
-        for tx in ["one", "two", "one"] {
-            rig.give(Input::Submit { ticket: Ticket(1), tx: Bytes::from(tx) });
-        }
-        assert!(matches!(rig.submitted[..], [Ok(_), Ok(_), Err(pool::Refusal::Duplicate)]));
-        rig.wait(Duration::from_secs(3));
-        let txs: Vec<_> =
-            rig.log.iter().map(|block| chain::native::transactions(block).expect("ours")).collect();
-        assert_eq!(txs[1], ["one", "two"]);
-        assert!(txs.iter().enumerate().all(|(at, txs)| at == 1 || txs.is_empty()));
-    }
-
-    #[test]
-    fn refuses_a_transaction_that_no_block_of_its_chain_can_hold() {
-        let key = native::Key::from_seed(&[7; 32]);
-        let mut params = native::Params::solo("small", 42, 0, key.public());
-        params.max_body_bytes = NonZeroU64::new(1_000).expect("not zero");
-        let produce = produce::Config { key, pool: pool::Config::default() };
-        let format = Format::Native(Arc::new(params));
-        let mut rig = Rig::new(Config { format, role: Role::Produce(produce) }, Vec::new());
-        for bytes in [1_000, 986, 10] {
-            rig.give(Input::Submit { ticket: Ticket(1), tx: vec![1; bytes].into() });
-        }
-        assert!(matches!(rig.submitted[..], [Err(pool::Refusal::TooLarge { .. }), Ok(_), Ok(_)]));
-        rig.wait(Duration::from_secs(3));
-        let txs = rig.log.iter().map(|block| native::transactions(block).expect("ours").len());
-        assert_eq!(txs.sum::<usize>(), 2, "none waits for ever, and holds up those behind it");
-    }
-
-    #[test]
-    fn waits_for_a_slow_disk_with_the_next_block() {
-        let mut rig = rig();
-        rig.slow_disk = true;
-        rig.wait(Duration::from_secs(5));
-        assert_eq!(rig.log.len(), 1);
-        rig.write();
-        rig.wait(Duration::from_secs(1));
-        let slots: Vec<u64> =
-            rig.log.iter().map(|block| block.header.slot.0 - rig.log[0].header.slot.0).collect();
-        assert_eq!(slots, [0, 1, 5, 6], "none for the slots that have passed");
-    }
-
-    #[test]
-    fn goes_on_after_a_restart() {
-        let mut rig = rig();
-        rig.wait(Duration::from_secs(5));
-        let log = rig.log.clone();
-        rig.restart();
-        rig.wait(Duration::from_secs(5));
-        assert_eq!(rig.log[..log.len()], log);
-        assert_eq!(rig.log.len(), log.len() + 5);
-    }
+#[test]
+fn refuses_a_transaction_since_it_makes_no_blocks() {
+    let forge = Forge::new();
+    let mut rig = Rig::new(follow(&forge, K, 1, 1), vec![Vec::new()]);
+    rig.give(Input::Submit { ticket: Ticket(1), tx: "one".into() });
+    assert_eq!(rig.submitted, [Err(crate::pool::Refusal::NotAProducer)]);
 }
