@@ -15,6 +15,7 @@ mod config;
 mod forge;
 mod host;
 pub mod links;
+pub mod members;
 mod pipe;
 mod report;
 mod schedule;
