@@ -20,6 +20,7 @@
 //!
 //! `spec/link.md`, "Session".
 
+mod cipher;
 mod handshake;
 mod payload;
 mod resolver;

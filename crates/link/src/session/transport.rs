@@ -1,16 +1,15 @@
 //! Frames after the handshake: sealed and opened where they lie.
 //!
-//! snow makes the keys; the frames are ring's, since snow wants plaintext and ciphertext in two places and copies
-//! between them. The bytes are what snow's transport makes of them: the nonce of a frame is its number, and nothing
-//! but the plaintext is authenticated.
+//! snow makes the keys; the frames are aws-lc's, since snow wants all of the plaintext in one place and has no way to
+//! open where the bytes lie (decision 0091). The bytes are what snow's transport makes of them: the nonce of a frame is its
+//! number, and nothing but the plaintext is authenticated.
 //!
 //! A key serves [`REKEY_FRAMES`] frames and is then replaced by what Noise derives from it (section 4.2 of its
 //! specification), on both sides at the same frame and without a message.
 
 use std::fmt;
 
-use ring::aead::{AES_256_GCM, Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
-
+use super::cipher::{CipherKey, Unauthentic};
 use super::{Cipher, Violation};
 use crate::frame::{LENGTH_BYTES, Limits, TAG_BYTES};
 use crate::segment::HEADER_BYTES;
@@ -18,6 +17,8 @@ use crate::segment::HEADER_BYTES;
 /// How many frames one key seals: 2^24 of the longest are 2^33.6 blocks. RFC 8446 (5.5) allows AES-GCM 2^34.5 for
 /// an advantage of 2^-57.
 pub const REKEY_FRAMES: u64 = 1 << 24;
+
+const KEY_BYTES: usize = 32;
 
 /// Noise keeps this nonce for deriving the next key.
 const REKEY_NONCE: u64 = u64::MAX;
@@ -45,8 +46,7 @@ enum Guard {
 
 /// The key of one direction and the number of the next frame.
 pub(super) struct Key {
-    cipher: Cipher,
-    key: LessSafeKey,
+    key: CipherKey,
     next: u64,
 }
 
@@ -59,7 +59,8 @@ impl Sealer {
         Self { guard: Guard::Plain }
     }
 
-    /// Appends a frame with one segment: its header and its payload, which may lie in pieces.
+    /// Appends a frame with one segment: its header and its payload, which may lie in pieces. The last of them is not
+    /// copied but encrypted from where it lies, so a long one should be last.
     ///
     /// # Errors
     /// When there is no nonce left; nothing is appended then.
@@ -72,25 +73,33 @@ impl Sealer {
         let start = out.len();
         out.extend_from_slice(&[0; LENGTH_BYTES]);
         out.extend_from_slice(&head);
+        let mut last: Option<P> = None;
         for piece in payload {
-            out.extend_from_slice(piece.as_ref());
+            if let Some(before) = last.replace(piece) {
+                out.extend_from_slice(before.as_ref());
+            }
         }
-        let plain = start + LENGTH_BYTES;
-        let length = out.len() - plain + TAG_BYTES;
+        let back = last.as_ref().map_or(&[][..], AsRef::as_ref);
+        let (plain, end) = (start + LENGTH_BYTES, out.len());
+        out.resize(end + back.len() + TAG_BYTES, 0);
+        let length = out.len() - plain;
         let Limits { min, max } = Limits::TRANSPORT;
         let allowed = usize::from(min)..=usize::from(max);
         assert!(allowed.contains(&length), "a frame of {length} bytes");
-        let tag = match &mut self.guard {
-            Guard::Noise(key) => match key.seal(&mut out[plain..]) {
-                Ok(tag) => tag,
-                Err(exhausted) => {
+        let (front, sealed) = out[plain..].split_at_mut(end - plain);
+        match &mut self.guard {
+            Guard::Noise(key) => {
+                if let Err(exhausted) = key.seal(front, back, sealed) {
                     out.truncate(start);
                     return Err(exhausted);
                 }
-            },
-            Guard::Plain => checksum(&out[plain..]),
-        };
-        out.extend_from_slice(&tag);
+            }
+            Guard::Plain => {
+                sealed[..back.len()].copy_from_slice(back);
+                let tag = checksum(&out[plain..end + back.len()]);
+                out[end + back.len()..].copy_from_slice(&tag);
+            }
+        }
         out[start..plain].copy_from_slice(&(length as u16).to_be_bytes());
         Ok(())
     }
@@ -135,7 +144,7 @@ impl fmt::Debug for Opener {
 impl fmt::Display for Guard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Noise(key) => write!(f, "{:?}, next frame {}, key not shown", key.cipher, key.next),
+            Self::Noise(key) => write!(f, "{:?}, next frame {}, key not shown", key.key.cipher(), key.next),
             Self::Plain => f.write_str("plain"),
         }
     }
@@ -175,28 +184,25 @@ impl Guard {
 
 impl Key {
     fn new(cipher: Cipher, key: &[u8; 32]) -> Self {
-        Self { cipher, key: ring_key(cipher, key), next: 0 }
+        Self { key: CipherKey::new(cipher, key), next: 0 }
     }
 
-    fn seal(&mut self, plain: &mut [u8]) -> Result<[u8; TAG_BYTES], Exhausted> {
-        let nonce = self.nonce()?;
-        let tag = self.key.seal_in_place_separate_tag(nonce, Aad::empty(), plain);
-        let tag = tag.expect("a frame is far below what a cipher takes at once");
+    fn seal(&mut self, front: &mut [u8], back: &[u8], sealed: &mut [u8]) -> Result<(), Exhausted> {
+        self.key.seal(self.number()?, &[], front, back, sealed);
         self.advance();
-        Ok(tag.as_ref().try_into().expect("both ciphers' tags have sixteen bytes"))
+        Ok(())
     }
 
     fn open<'a>(&mut self, frame: &'a mut [u8]) -> Result<&'a [u8], Violation> {
-        let nonce = self.nonce().map_err(|Exhausted| Violation::Exhausted)?;
-        let opened = self.key.open_in_place(nonce, Aad::empty(), frame);
-        let plain = opened.map_err(|_| Violation::Unauthentic)?;
+        let number = self.number().map_err(|Exhausted| Violation::Exhausted)?;
+        let plain = self.key.open(number, &[], frame).map_err(|Unauthentic| Violation::Unauthentic)?;
         self.advance();
         Ok(plain)
     }
 
-    /// The nonce of the next frame.
-    fn nonce(&self) -> Result<Nonce, Exhausted> {
-        if self.next == REKEY_NONCE { Err(Exhausted) } else { Ok(nonce(self.cipher, self.next)) }
+    /// The number of the next frame.
+    fn number(&self) -> Result<u64, Exhausted> {
+        if self.next == REKEY_NONCE { Err(Exhausted) } else { Ok(self.next) }
     }
 
     /// On to the next frame, and to its key.
@@ -208,29 +214,9 @@ impl Key {
     }
 
     fn rekey(&mut self) {
-        let mut key = [0; 32];
-        let sealed =
-            self.key.seal_in_place_separate_tag(nonce(self.cipher, REKEY_NONCE), Aad::empty(), &mut key);
-        let _tag = sealed.expect("a key is far below what a cipher takes at once");
-        self.key = ring_key(self.cipher, &key);
+        let mut sealed = [0; KEY_BYTES + TAG_BYTES];
+        self.key.seal(REKEY_NONCE, &[], &mut [], &[0; KEY_BYTES], &mut sealed);
+        let key = sealed.first_chunk().expect("a key is in front of its tag");
+        self.key = CipherKey::new(self.key.cipher(), key);
     }
-}
-
-/// Noise, section 12: 32 zero bits, then the number; each cipher in its own byte order.
-fn nonce(cipher: Cipher, number: u64) -> Nonce {
-    let number = match cipher {
-        Cipher::Aes256Gcm => number.to_be_bytes(),
-        Cipher::ChaChaPoly => number.to_le_bytes(),
-    };
-    let mut bytes = [0; 12];
-    bytes[4..].copy_from_slice(&number);
-    Nonce::assume_unique_for_key(bytes)
-}
-
-fn ring_key(cipher: Cipher, key: &[u8; 32]) -> LessSafeKey {
-    let algorithm = match cipher {
-        Cipher::Aes256Gcm => &AES_256_GCM,
-        Cipher::ChaChaPoly => &CHACHA20_POLY1305,
-    };
-    LessSafeKey::new(UnboundKey::new(algorithm, key).expect("both ciphers' keys have 32 bytes"))
 }
