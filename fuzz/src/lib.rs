@@ -16,6 +16,7 @@ mod link_targets;
 mod machine_targets;
 mod made;
 mod message_targets;
+mod relay_targets;
 mod routing_targets;
 mod session_targets;
 pub mod smoke;
@@ -67,6 +68,7 @@ pub const TARGETS: &[Target] = &[
     config_targets::GENESIS,
     kv_targets::KV_TRANSACTION,
     kv_targets::KV_PROOF,
+    relay_targets::RELAY,
     routing_targets::ROUTING,
     sync_targets::SYNC,
     machine_targets::CLIENT,
