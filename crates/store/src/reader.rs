@@ -313,7 +313,12 @@ impl<F: Files> Reader<F> {
                 let header = format.header(&chunk.bytes.slice(start..end));
                 let damage = |error: chain::DecodeError| Damage::Block { reason: error.to_string() };
                 let header = header.map_err(|error| self.damaged_at(HEADERS, 0, damage(error)))?;
-                headers.push((header, self.certificate(next)?));
+                let certificate = match self.certificate(next) {
+                    // One that is damaged is as good as none: a verification tells of it.
+                    Err(Error::Damaged { .. }) => None,
+                    found => found?,
+                };
+                headers.push((header, certificate));
                 (start, next) = (end, next.next());
             }
         }

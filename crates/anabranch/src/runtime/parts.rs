@@ -131,15 +131,15 @@ pub(super) async fn open(
             let network = format.network().to_owned();
             return Err(Error::OtherChain { data_dir, network, reason: Box::new(reason) });
         }
-        let mut cuts: Vec<_> = found.cut.iter().map(ToString::to_string).collect();
         if let store::Journal::Damaged { path, offset, damage } = &found.journal {
-            cuts.push(format!("the consensus journal is damaged: {path} at byte {offset}: {damage}"));
+            // Whether it matters, and for how long, consensus says in its status.
+            tracing::warn!("the consensus journal is damaged, {path} at byte {offset}: {damage}");
         }
         let recovered = Recovered {
             settled: found.settled,
             irreversible: found.irreversible,
             forks: found.forks.len(),
-            cuts,
+            cuts: found.cut.iter().map(ToString::to_string).collect(),
         };
         let start = node::Start { recent: recent(&reader, &format)?, ..engine::start_from(found) };
         if is_of_another_chain(&start.journal, &format) {
