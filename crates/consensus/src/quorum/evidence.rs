@@ -67,6 +67,11 @@ impl Evidence {
         }
     }
 
+    /// What is lied about: of one place in one height one piece is as good as another.
+    pub(super) fn place(&self) -> (Key, Height, u32, bool) {
+        (self.validator(), self.height(), self.round(), matches!(self, Self::Votes(_)))
+    }
+
     /// Whether it proves anything: both signatures hold, and an honest validator would have given one of them.
     pub fn is_proof(&self, chain: &Hash) -> bool {
         match self {

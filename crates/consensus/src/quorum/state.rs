@@ -1,6 +1,6 @@
 //! The machine: what comes in, what goes out, and the phases between.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,6 +43,8 @@ pub struct Quorum {
     pace: Pace,
     ahead: Ahead,
     evidence: VecDeque<Evidence>,
+    /// What was told of the present height: more may be seen in one than are kept.
+    told: BTreeSet<(Key, Height, u32, bool)>,
     /// The last ticket that was given out.
     written: Ticket,
     durable: Ticket,
@@ -63,6 +65,7 @@ impl Quorum {
             config,
             ahead: Ahead::default(),
             evidence: VecDeque::new(),
+            told: BTreeSet::new(),
             written: Ticket(0),
             durable: Ticket(0),
             voted: None,
@@ -234,6 +237,8 @@ impl Quorum {
 
     fn begin(&mut self, now: Duration, start: Start, out: &mut Vec<Output>) {
         let height = next(&start.parent);
+        // What an earlier life saw comes up again with the journal.
+        self.told = self.evidence.iter().map(Evidence::place).filter(|place| place.1 == height).collect();
         let key = self.key.clone().expect("who votes has a key");
         let records = records(&start, height);
         let mut voting = Box::new(Voting::new(self.chain, self.faults, key, start.parent, &start.validators));
@@ -340,9 +345,10 @@ impl Quorum {
             }
         }
         if let Phase::Voting(voting) = &self.phase {
-            let news: Vec<_> =
-                voting.evidence().into_iter().filter(|piece| !self.evidence.contains(piece)).collect();
-            for piece in news {
+            for piece in voting.evidence() {
+                if !self.told.insert(piece.place()) {
+                    continue;
+                }
                 self.keep(piece.clone());
                 out.push(Output::Evidence(piece));
             }

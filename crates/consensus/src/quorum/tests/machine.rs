@@ -346,3 +346,32 @@ fn early_messages_wait_within_bounds() {
     }
     assert_eq!(rig.quorum.early(), 12);
 }
+
+/// Each piece is a line for the operator and a write: a liar gets no more of either than one for each place.
+#[test]
+fn a_lie_is_told_once_however_often_it_is_repeated_and_not_again_after_a_restart() {
+    let (mut rig, _) = Rig::new(1);
+    let liar = turns(&rig.params)[2];
+    let votes: Vec<_> = (1..6)
+        .map(|slot| {
+            let header = rig.block(liar, 2, slot);
+            rig.vote(&key(liar), Kind::Prevote, 0, Some(&header))
+        })
+        .collect();
+    let told = |rig: &mut Rig| -> Vec<_> {
+        let out = votes.iter().flat_map(|vote| rig.tell(ms(1), Input::Message(vote.clone())));
+        out.filter_map(|output| match output {
+            Output::Evidence(evidence) => Some(evidence),
+            _ => None,
+        })
+        .collect()
+    };
+    let first = told(&mut rig);
+    assert_eq!((first.len(), rig.quorum.evidence().count()), (1, 1));
+    assert!(first[0].is_proof(&rig.params.chain()));
+    let mut next = Rig::idle(1);
+    next.quorum.remember(first.clone());
+    next.start(Vec::new());
+    assert_eq!(told(&mut next), [], "it is known");
+    assert!(next.quorum.evidence().eq(&first));
+}
