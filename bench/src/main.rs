@@ -8,6 +8,7 @@
 mod bare;
 mod data;
 mod load;
+mod nodes;
 mod ours;
 mod pallas;
 mod process;
@@ -18,6 +19,7 @@ mod wire;
 
 mod catchup;
 mod connects;
+mod consensus;
 mod fanout;
 mod handshakes;
 mod headers;
@@ -26,6 +28,7 @@ mod import;
 mod lanes;
 mod link;
 mod log;
+mod sync;
 mod tip;
 
 use clap::{Parser, Subcommand};
@@ -63,6 +66,10 @@ enum Command {
     Link(link::Args),
     /// Urgent messages while blocks stream.
     Lanes(lanes::Args),
+    /// Four validators that agree on transactions.
+    Consensus(consensus::Args),
+    /// A fresh node catches up with a chain that validators have certified.
+    Sync(sync::Args),
     /// What open links weigh while nothing happens on them.
     #[command(name = "idle_links")]
     IdleLinks(idle::Args),
@@ -125,6 +132,8 @@ fn main() -> anyhow::Result<()> {
         Command::Handshakes(args) => handshakes::run(args)?,
         Command::Link(args) => link::run(args)?,
         Command::Lanes(args) => lanes::run(args)?,
+        Command::Consensus(args) => consensus::run(args)?,
+        Command::Sync(args) => sync::run(args)?,
         Command::IdleLinks(args) => idle::run(args)?,
         Command::IdleLinksEnd(args) => return idle::run_end(args),
         Command::LanesEnd(args) => return lanes::run_end(args),

@@ -11,11 +11,17 @@ pub(crate) struct Report {
     pub(crate) bench: &'static str,
     /// What it measured.
     pub(crate) rows: Vec<Row>,
+    /// Which case the next rows belong to.
+    #[serde(skip)]
+    case: Option<String>,
 }
 
 /// One figure, with the same figure of the others under the same load.
 #[derive(Debug, Serialize)]
 pub(crate) struct Row {
+    /// In which case, where a benchmark has several; stable, for machines.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) case: Option<String>,
     /// What was measured; stable, for machines.
     pub(crate) what: &'static str,
     /// Its unit.
@@ -29,7 +35,12 @@ pub(crate) struct Row {
 impl Report {
     /// A report without rows.
     pub(crate) fn new(bench: &'static str) -> Self {
-        Self { bench, rows: Vec::new() }
+        Self { bench, rows: Vec::new(), case: None }
+    }
+
+    /// The rows that follow belong to this case.
+    pub(crate) fn case(&mut self, case: String) {
+        self.case = Some(case);
     }
 
     /// Adds a row; `beside` holds the others' figures.
@@ -40,7 +51,8 @@ impl Report {
         value: f64,
         beside: &[(&'static str, f64)],
     ) {
-        self.rows.push(Row { what, unit, value, beside: beside.iter().copied().collect() });
+        let beside = beside.iter().copied().collect();
+        self.rows.push(Row { case: self.case.clone(), what, unit, value, beside });
     }
 
     /// Prints the report to standard output.
@@ -50,13 +62,40 @@ impl Report {
             return;
         }
         println!("{}", self.bench);
-        for row in &self.rows {
-            let mut line = format!("  {:<26} {:>14} {:<8}", row.what, shown(row.value), row.unit);
-            for (name, value) in &row.beside {
-                let ratio = row.value / value;
-                line.push_str(&format!("  {name} {} (ours is {ratio:.2} of it)", shown(*value)));
-            }
-            println!("{}", line.trim_end());
+        match self.case {
+            Some(_) => print_cases(&self.rows),
+            None => print_rows(&self.rows),
+        }
+    }
+}
+
+/// A line for each figure.
+fn print_rows(rows: &[Row]) {
+    for row in rows {
+        let mut line = format!("  {:<26} {:>14} {:<8}", row.what, shown(row.value), row.unit);
+        for (name, value) in &row.beside {
+            let ratio = row.value / value;
+            line.push_str(&format!("  {name} {} (ours is {ratio:.2} of it)", shown(*value)));
+        }
+        println!("{}", line.trim_end());
+    }
+}
+
+/// A line for each case and side, a column for each figure: all cases have the same.
+fn print_cases(rows: &[Row]) {
+    let mut cases = rows.chunk_by(|a, b| a.case == b.case).peekable();
+    let line = |case: &str, side: &str, figures: &mut dyn Iterator<Item = String>| {
+        let figures = figures.map(|figure| format!(" {figure:>13}")).collect::<String>();
+        println!("  {case:<22} {side:<12}{figures}");
+    };
+    if let Some(first) = cases.peek() {
+        line("", "", &mut first.iter().map(|row| row.what.to_owned()));
+    }
+    for rows in cases {
+        let case = rows[0].case.as_deref().unwrap_or_default();
+        line(case, "ours", &mut rows.iter().map(|row| shown(row.value)));
+        for name in rows[0].beside.keys() {
+            line("", name, &mut rows.iter().map(|row| shown(row.beside[name])));
         }
     }
 }
