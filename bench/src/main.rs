@@ -17,6 +17,7 @@ mod sealing;
 mod tls;
 mod wire;
 
+mod broadcast;
 mod catchup;
 mod connects;
 mod consensus;
@@ -70,6 +71,8 @@ enum Command {
     Consensus(consensus::Args),
     /// A fresh node catches up with a chain that validators have certified.
     Sync(sync::Args),
+    /// Bodies of blocks through networks of many nodes, in virtual time.
+    Broadcast(broadcast::Args),
     /// What open links weigh while nothing happens on them.
     #[command(name = "idle_links")]
     IdleLinks(idle::Args),
@@ -134,6 +137,7 @@ fn main() -> anyhow::Result<()> {
         Command::Lanes(args) => lanes::run(args)?,
         Command::Consensus(args) => consensus::run(args)?,
         Command::Sync(args) => sync::run(args)?,
+        Command::Broadcast(args) => broadcast::run(args)?,
         Command::IdleLinks(args) => idle::run(args)?,
         Command::IdleLinksEnd(args) => return idle::run_end(args),
         Command::LanesEnd(args) => return lanes::run_end(args),
