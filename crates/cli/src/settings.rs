@@ -174,7 +174,11 @@ fn place(command: &Command) -> Option<&Place> {
         | Command::Config(ConfigCommand::Show(place) | ConfigCommand::Check(place)) => Some(place),
         Command::Tx(tx) => Some(tx.place()),
         Command::Kv(kv) => Some(kv.place()),
-        Command::Follow(_) | Command::Devnet(_) | Command::Init(_) | Command::Completions { .. } => None,
+        Command::Follow(_)
+        | Command::Devnet(_)
+        | Command::Init(_)
+        | Command::Sim(_)
+        | Command::Completions { .. } => None,
     }
 }
 
@@ -188,6 +192,7 @@ fn identity_flag(command: &Command) -> Option<&Identity> {
         | Command::Follow(_)
         | Command::Devnet(_)
         | Command::Init(_)
+        | Command::Sim(_)
         | Command::Tx(_)
         | Command::Kv(_)
         | Command::Status(_)

@@ -4,6 +4,7 @@ mod devnet;
 mod init;
 mod kv;
 mod peers;
+mod sim;
 mod tx;
 
 use std::net::SocketAddr;
@@ -19,6 +20,7 @@ pub(crate) use devnet::{DEVNET_NODES, Devnet, DevnetOrder};
 pub(crate) use init::{Init, Machine};
 pub(crate) use kv::{Get, Kv};
 pub(crate) use peers::{Identity, Key, Mode, Peer, Peers, Ping, Who};
+pub(crate) use sim::Sim;
 pub(crate) use tx::{Tx, TxValidators};
 
 const EXIT_CODES: &str = "Exit codes: 0 done · 1 failed · 2 wrong command line · 3 wrong configuration · \
@@ -62,6 +64,8 @@ pub(crate) enum Command {
     Devnet(Devnet),
     /// Lay out a network of one's own for several machines: keys, genesis, a configuration for each.
     Init(Init),
+    /// Run many nodes in a simulated world, from a seed, with faults and liars; say how well they did.
+    Sim(Sim),
     /// Hand a transaction to a running node.
     #[command(subcommand)]
     Tx(Tx),

@@ -17,6 +17,7 @@ mod ping;
 mod report;
 mod run;
 mod serve;
+mod sim;
 mod status;
 mod tx;
 
@@ -43,6 +44,7 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
         Command::Follow(follow) => block_on(follow::run(follow, output)),
         Command::Devnet(devnet) => block_on(devnet::run(devnet, config, output)),
         Command::Init(init) => init::run(init, output),
+        Command::Sim(sim) => sim::run_world(sim, output),
         Command::Tx(tx) => block_on(tx::run(tx, &config, output)),
         Command::Kv(kv) => block_on(kv::run(kv, &config, output)),
         Command::Status(_) => block_on(status::run(&config, output)),

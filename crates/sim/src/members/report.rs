@@ -236,7 +236,10 @@ impl World {
             body_ms: Spread::of(&mut figures.bodies, 1_000.0),
             hops: Spread::of(&mut figures.hops, 1.0),
             finality_ms: Spread::of(&mut figures.finality, 1_000.0),
-            recovery_s: self.recovered_at.map(|at| at.saturating_sub(self.config.chaos).as_secs_f64()),
+            recovery_s: self
+                .recovered_at
+                .filter(|_| !self.config.faults.is_none())
+                .map(|at| at.saturating_sub(self.config.chaos).as_secs_f64()),
             sent,
             faults: Happened {
                 crashes: figures.crashes,
@@ -275,6 +278,9 @@ impl fmt::Display for Report {
         )?;
         let Transactions { taken, refused, settled, .. } = &self.transactions;
         writeln!(f, "{} blocks made, {} irreversible", self.blocks, self.settled)?;
+        if let Some(recovery_s) = self.recovery_s {
+            writeln!(f, "blocks became irreversible again {recovery_s:.1} s after the last fault")?;
+        }
         writeln!(f, "{taken} transactions taken, {refused} refused, {settled} irreversible")?;
         writeln!(f)?;
         writeln!(f, "{:<26}{:>10}{:>10}{:>10}{:>10}", "", "p50", "p90", "p99", "max")?;
