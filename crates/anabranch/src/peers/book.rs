@@ -1,5 +1,5 @@
 //! The peers that an operator added, pinned or banned while the node ran, and what a member keeps beside its chain
-//! ([`kept`]), so that they outlast a restart.
+//! ([`node::Kept`]), so that they outlast a restart.
 //!
 //! One `redb` file in the data directory with a few small tables; every change is on disk before it is answered.
 //! What the configuration says is not in it, and wins at each start. Nothing that a peer says gets in here, but for

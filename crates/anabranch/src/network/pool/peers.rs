@@ -36,6 +36,7 @@ impl<S: Clone> Pool<S> {
         let known = inner.peers.add(peer, address)?;
         if let Some(pinned) = pinned {
             known.pinned = pinned;
+            inner.reseat(&self.config, peer);
         }
         Ok(())
     }
@@ -43,7 +44,9 @@ impl<S: Clone> Pool<S> {
     /// Takes a peer's reserved place away; whether it had one.
     pub(in crate::network) fn unpin(&self, peer: PeerId) -> bool {
         let mut inner = self.lock();
-        inner.peers.get_mut(peer).is_some_and(|known| std::mem::take(&mut known.pinned))
+        let was_pinned = inner.peers.get_mut(peer).is_some_and(|known| std::mem::take(&mut known.pinned));
+        inner.reseat(&self.config, peer);
+        was_pinned
     }
 
     /// The number of the open connection with a peer.
@@ -167,6 +170,19 @@ impl<S: Clone> Inner<S> {
         let is_banned = self.peers.is_banned(peer);
         let wanted = self.peers.get(peer).is_some_and(|known| known.is_wanted(&config.dial));
         wanted && !is_banned && !self.stopping && !self.open.contains_key(&peer)
+    }
+
+    /// The connection with a peer moves to the kind of place that the peer has a right to now. Where there is none free it
+    /// keeps the one that it has: nobody is sent away for it.
+    fn reseat(&mut self, config: &Config, peer: PeerId) {
+        let is_pinned = self.peers.is_pinned(peer);
+        let Self { entries, seats, .. } = self;
+        for entry in entries.values_mut().filter(|entry| entry.is_with(peer) && entry.proven.is_some()) {
+            let proven = entry.seat.map(|seat| seats.prove(&config.caps, seat, entry.direction, is_pinned));
+            if let Some(Ok(seat)) = proven {
+                entry.seat = Some(seat);
+            }
+        }
     }
 
     fn sockets_with(&self, peer: PeerId) -> Vec<S> {

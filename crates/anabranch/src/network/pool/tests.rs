@@ -295,3 +295,24 @@ async fn one_task_dials_a_peer_though_its_connection_ended_at_once() {
     assert!(matches!(pool.next(LARGE, &token), Next::Wait(_)));
     assert!(pool.begin(LARGE).is_none());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_pin_moves_who_is_connected_to_a_reserved_place_and_its_end_moves_it_back() {
+    let pool = pool(|config| {
+        config.caps.connections = NonZeroUsize::new(2).unwrap();
+        config.caps.reserved = 1;
+    });
+    let _first = accepted(&pool, SMALL, "first");
+    let stranger = || {
+        let berth = pool.accept(Remote::Pipe).ok()?;
+        berth.bearer_up(None);
+        (berth.proven(LARGE) == Ok(())).then_some(berth)
+    };
+    assert!(stranger().is_none(), "the ordinary place is taken, and the other is for the pinned");
+    pool.add(SMALL, None, Some(true)).expect("there is room");
+    let second = stranger().expect("the ordinary place is free now");
+    assert!(pool.unpin(SMALL), "it keeps its place, since there is no other");
+    drop(second);
+    assert!(!pool.unpin(SMALL));
+    assert!(stranger().is_none(), "it went back to the ordinary place when that was free");
+}
