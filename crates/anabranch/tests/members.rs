@@ -6,14 +6,20 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use anabranch::chain::native::ballot::{self, Kind};
 use anabranch::chain::native::{Key, Params, Validator, transactions};
 use anabranch::chain::{Block, Format, Hash, Height, Tip};
 use anabranch::config::Config;
+use anabranch::link::Identity;
+use anabranch::link::channel::CONSENSUS;
 use anabranch::logic::{Applied, Failed, Logic, Verdict};
-use anabranch::network::PeerAddress;
+use anabranch::network::{self, Network, PeerAddress};
 use anabranch::network_id::NetworkId;
 use anabranch::runtime::{self, Role, Running, Submission};
 use anabranch::status::{Progress, Stage};
+use consensus::quorum::{Message, Vote};
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::SeedableRng;
 use tempfile::TempDir;
 use tokio::sync::watch;
 
@@ -238,6 +244,60 @@ async fn a_second_node_with_a_validators_key_harms_nobody_and_is_told_of() {
     members.submit(3, "after the twin").await;
     members.all_have("after the twin").await;
     members.agree();
+    members.stop().await;
+}
+
+/// A vote for no block, and one for a block that nobody knows: an honest validator gives one of them.
+fn two_votes(chain: &Hash, key: &Key) -> [Message; 2] {
+    [None, Some(Hash([9; 32]))].map(|block| {
+        let vote = ballot::Vote { kind: Kind::Prevote, height: Height(0), round: 0, block };
+        let signature = key.sign(&vote.signed_bytes(chain));
+        Message::Vote(Vote { vote, validator: key.public(), signature })
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_evidence_of_a_lie_outlasts_a_restart() {
+    let dirs = vec![tempfile::tempdir().expect("a directory")];
+    let mut members = Members { network: genesis(), dirs, nodes: vec![None] };
+    members.start(0).await;
+    let chain = members.network.format.chain_id();
+    // Whoever it is that brings what another validator signed.
+    let identity = Identity::from_seed(&[77; 32]);
+    let settings = network::Config::new(chain.0);
+    let gate = Arc::new(network::Open);
+    let rng = ChaCha20Rng::seed_from_u64(7);
+    let (liar, _sink) = Network::start(settings, identity, gate, Vec::new(), rng).expect("it starts");
+    let node = members.node(0).running.peer_id();
+    liar.add(address(&members.node(0).running)).expect("it is known");
+    let mut changes = liar.changes();
+    while !liar.is_connected(node) {
+        tokio::time::timeout(PATIENCE, changes.changed()).await.expect("it links").expect("it runs");
+    }
+    for vote in two_votes(&chain, &key(1)) {
+        liar.send(node, CONSENSUS, vote.encode()).await.expect("it is sent");
+    }
+    let evidence = async |members: &Members| {
+        let consensus = members.node(0).running.insight().consensus().await.expect("it answers");
+        consensus.expect("a member").evidence
+    };
+    let seen = async {
+        loop {
+            match evidence(&members).await {
+                seen if seen.is_empty() => tokio::task::yield_now().await,
+                seen => return seen,
+            }
+        }
+    };
+    let seen = tokio::time::timeout(PATIENCE, seen).await.expect("it is noticed");
+    assert_eq!((seen.len(), &*seen[0].of, seen[0].height), (1, "votes", 0));
+    assert_eq!(seen[0].validator, Hash(key(1).public()).to_string());
+    liar.stop().await;
+    members.nodes[0].take().expect("it runs").running.kill().await;
+    // Without its journal only the book can tell.
+    std::fs::remove_dir_all(members.dir(0).join("journal")).expect("it was there");
+    members.start(0).await;
+    assert_eq!(evidence(&members).await, seen);
     members.stop().await;
 }
 

@@ -52,6 +52,8 @@ pub(crate) struct Engine {
     sender: mpsc::Sender<Event>,
     asks: mpsc::Receiver<Ask>,
     tasks: JoinSet<()>,
+    /// What is being written into the book: never cut short.
+    keeping: JoinSet<()>,
     out: Vec<Output>,
 }
 
@@ -107,6 +109,7 @@ impl Engine {
             sender,
             asks,
             tasks: JoinSet::new(),
+            keeping: JoinSet::new(),
             out: Vec::new(),
         })
     }
@@ -124,13 +127,16 @@ impl Engine {
                 Wake::Deadline => self.on_deadline(),
                 Wake::Stop => break,
             }
-            while let Some(ended) = self.tasks.try_join_next() {
+            while let Some(ended) = self.tasks.try_join_next().or_else(|| self.keeping.try_join_next()) {
                 ended.expect("a task of the engine panicked, and has said why");
             }
         }
         self.events.close();
         while self.events.try_recv().is_ok() {}
         self.tasks.shutdown().await;
+        while let Some(kept) = self.keeping.join_next().await {
+            kept.expect("writing into the book does not panic");
+        }
         let (store, logic) = (self.store, self.logic);
         // Waits for an application that is at work, in bounds, and for a thread that is at most one sync away from its
         // end.
@@ -347,7 +353,7 @@ impl Engine {
         tracing::warn!("{notice}");
         let Notice::Evidence(evidence) = notice else { return };
         let (book, evidence) = (self.book.clone(), evidence.clone());
-        self.tasks.spawn_blocking(move || {
+        self.keeping.spawn_blocking(move || {
             if let Err(error) = book.keep_evidence(&evidence) {
                 tracing::warn!("a validator's lie will be forgotten with the next start: {error}");
             }
