@@ -9,10 +9,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::fair::{Fair, Way};
 use link::PeerId;
-use link::channel::Lane;
-
-use super::fair::Fair;
 
 /// Links `L` and the messages `D` that came over them.
 #[derive(Debug)]
@@ -63,7 +61,7 @@ struct Entry<L, D> {
 #[derive(Debug)]
 enum Phase<D> {
     /// It has not joined yet. These came over it.
-    Untold(Vec<(Lane, D)>),
+    Untold(Vec<(Way, D)>),
     /// It has joined. So many of its messages wait.
     Told(usize),
 }
@@ -111,20 +109,20 @@ impl<L: Clone, D> Mail<L, D> {
         self.tell(id);
     }
 
-    /// Puts a message behind those of its lane and its link. Comes back where the link has left already.
-    pub(super) fn put(&mut self, id: u64, lane: Lane, message: D) -> Option<D> {
+    /// Puts a message behind those of its channel and its link. Comes back where the link has left already.
+    pub(super) fn put(&mut self, id: u64, way: Way, message: D) -> Option<D> {
         match self.links.get_mut(&id).map(|entry| &mut entry.phase) {
             None => return Some(message),
-            Some(Phase::Untold(early)) => early.push((lane, message)),
+            Some(Phase::Untold(early)) => early.push((way, message)),
             Some(Phase::Told(waiting)) => {
                 *waiting += 1;
-                self.waiting.push(lane, id, (id, message));
+                self.waiting.push(way, id, (id, message));
             }
         }
         None
     }
 
-    /// Takes what is next: news of links, then messages of the urgent lanes, then of each link in turn.
+    /// Takes what is next: news of links, then messages of the urgent lanes, then of each link and each of its channels in turn.
     pub(super) fn pop(&mut self) -> Option<Item<L, D>> {
         while let Some(id) = self.news.pop_front() {
             if let Some(news) = self.news_of(id) {
@@ -172,7 +170,7 @@ impl<L: Clone, D> Mail<L, D> {
                 entry.phase = Phase::Told(early.len());
                 // Who is told of it sees it as it is.
                 entry.changes = Changes::default();
-                early.into_iter().for_each(|(lane, message)| mail.push(lane, id, (id, message)));
+                early.into_iter().for_each(|(way, message)| mail.push(way, id, (id, message)));
                 Some(Item::Joined(entry.link.clone()))
             }
             Phase::Told(waiting) if entry.has_ended => {
@@ -225,11 +223,17 @@ impl<L: Clone, D> Mail<L, D> {
 
 #[cfg(test)]
 mod tests {
+    use link::Protocol;
+    use link::channel::Lane;
     use proptest::prelude::*;
 
     use super::*;
 
     const PEER: PeerId = PeerId([1; 32]);
+
+    fn way(lane: Lane) -> Way {
+        Way { lane, channel: Protocol(7) }
+    }
 
     fn all<L: Clone, D>(mail: &mut Mail<L, D>) -> Vec<Item<L, D>> {
         std::iter::from_fn(|| mail.pop()).collect()
@@ -239,22 +243,22 @@ mod tests {
     fn what_came_before_the_end_comes_out_before_it() {
         let mut mail = Mail::default();
         mail.open(1, PEER, "a");
-        assert_eq!(mail.put(1, Lane::Bulk, 1), None);
+        assert_eq!(mail.put(1, way(Lane::Bulk), 1), None);
         mail.end(1);
-        assert_eq!(mail.put(1, Lane::Consensus, 2), None);
+        assert_eq!(mail.put(1, way(Lane::Consensus), 2), None);
         let out = [Item::Joined("a"), Item::Message(2), Item::Message(1), Item::Left(PEER)];
         assert_eq!(all(&mut mail), out);
-        assert_eq!(mail.put(1, Lane::Bulk, 3), Some(3), "it has left");
+        assert_eq!(mail.put(1, way(Lane::Bulk), 3), Some(3), "it has left");
     }
 
     #[test]
     fn a_link_that_is_replaced_leaves_before_the_new_one_joins() {
         let mut mail = Mail::default();
         mail.open(1, PEER, "a");
-        mail.put(1, Lane::Bulk, 1);
+        mail.put(1, way(Lane::Bulk), 1);
         assert_eq!(mail.pop(), Some(Item::Joined("a")));
         mail.open(2, PEER, "b");
-        mail.put(2, Lane::Consensus, 2);
+        mail.put(2, way(Lane::Consensus), 2);
         mail.change(2, Changes { rtt: true, ..Changes::default() });
         let out = [Item::Message(1), Item::Left(PEER), Item::Joined("b"), Item::Message(2)];
         assert_eq!(all(&mut mail), out);
@@ -319,7 +323,7 @@ mod tests {
                     3..6 => {
                         let lane = [Lane::Consensus, Lane::Routing, Lane::Bulk][(pick % 3) as usize];
                         if open.get(&peer) == Some(&some) {
-                            prop_assert!(mail.put(some, lane, (peer, some, number)).is_none(), "it is open");
+                            prop_assert!(mail.put(some, way(lane), (peer, some, number)).is_none(), "it is open");
                             sent.push((some, number));
                         }
                     }

@@ -16,6 +16,7 @@ use link::{PeerId, Protocol};
 use tokio::sync::Notify;
 
 use super::error::SendError;
+use super::fair::Way;
 use super::line::Line;
 use super::link_handle::LinkHandle;
 use super::mail::{Changes, Item, Mail};
@@ -105,7 +106,7 @@ struct Inner {
 }
 
 impl Sink {
-    /// The next message: urgent channels first, then each peer in turn. Nothing once the network has stopped and
+    /// The next message: urgent channels first, then each peer in turn, and each of its channels. Nothing once the network has stopped and
     /// all is taken.
     ///
     /// Cancel-safe: no message is lost when the future is dropped.
@@ -192,10 +193,11 @@ impl Queue {
         self.change(|mail| mail.change(id, Changes { pinned: true, ..Changes::default() }));
     }
 
-    /// Puts a message behind those of its lane and its link.
+    /// Puts a message behind those of its channel and its link.
     pub(super) fn put(&self, lane: Lane, id: u64, delivery: Delivery) {
+        let way = Way { lane, channel: delivery.channel };
         let mut late = Some(delivery);
-        self.change(|mail| late = late.take().and_then(|delivery| mail.put(id, lane, delivery)));
+        self.change(|mail| late = late.take().and_then(|delivery| mail.put(id, way, delivery)));
         // What nobody is to see any more goes without the lock.
         drop(late);
     }
