@@ -422,6 +422,38 @@ impl std::fmt::Debug for Engine {
     }
 }
 
+#[cfg(test)]
+impl Engine {
+    /// All that the engine holds, but for the order in which the votes of a round came: with it two engines can be told
+    /// apart that would ever act differently.
+    pub(super) fn everything(&self) -> String {
+        let State { driver, full_proposal_keeper, last_signed_prevote, last_signed_precommit, .. } =
+            &self.state;
+        let votes = driver.votes().all_rounds().iter().map(|(round, votes)| {
+            let mut received: Vec<_> =
+                votes.received_votes().iter().map(|vote| format!("{:?}", vote.message)).collect();
+            received.sort_unstable();
+            (*round, received, votes.emitted_outputs().clone())
+        });
+        let polkas = driver.polka_certificates().iter().map(|polka| (polka.round, polka.value_id));
+        let commits = driver.commit_certificates().iter().map(|commit| (commit.round, commit.value_id));
+        format!(
+            "{:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {last_signed_prevote:?} {last_signed_precommit:?} {:?}",
+            driver.round_state(),
+            driver.pending_inputs(),
+            driver.last_prevote(),
+            driver.last_precommit(),
+            driver.votes().evidence().len(),
+            driver.proposals(),
+            votes.collect::<Vec<_>>(),
+            polkas.collect::<Vec<_>>(),
+            commits.collect::<Vec<_>>(),
+            driver.round_certificate().map(|certificate| certificate.enter_round),
+            full_proposal_keeper,
+        )
+    }
+}
+
 fn is_prevote(vote: &SignedVote<Native>) -> bool {
     vote.message.ballot().kind == native::ballot::Kind::Prevote
 }

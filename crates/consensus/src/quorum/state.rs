@@ -365,6 +365,15 @@ impl Quorum {
         self.phase = Phase::Halted(halt);
     }
 
+    /// All that it holds: two machines of which this says the same act alike ever after.
+    #[cfg(test)]
+    pub(super) fn everything(&self) -> String {
+        match &self.phase {
+            Phase::Voting(voting) => format!("{} {:?} {:?}", voting.everything(), self.pace, self.ahead),
+            phase => format!("{phase:?} {:?} {:?} {:?}", self.pace, self.ahead, self.voted),
+        }
+    }
+
     /// Panics where an invariant of the module's doc does not hold.
     pub fn check_invariants(&self) {
         assert!(self.durable <= self.written, "what is durable was written");

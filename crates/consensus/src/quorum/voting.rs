@@ -398,6 +398,12 @@ impl Voting {
         }
     }
 
+    /// All that it holds.
+    #[cfg(test)]
+    pub(super) fn everything(&self) -> String {
+        format!("{self:?} {}", self.engine.everything())
+    }
+
     /// Panics where an invariant does not hold.
     pub(super) fn check_invariants(&self) {
         assert!(self.decided.is_some() || !self.timers.is_empty(), "something wakes a validator that waits");

@@ -6,5 +6,6 @@ mod chaos;
 mod codec;
 mod crashes;
 mod machine;
+mod orders;
 mod search;
 mod world;
