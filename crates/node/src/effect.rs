@@ -336,6 +336,17 @@ pub enum Notice {
         /// Why.
         reason: chain::tree::Refusal,
     },
+    /// A header of a peer has no place in the fork tree; of those that follow, nothing more is told before a block is
+    /// irreversible.
+    #[error("no place for {point:.16} of peer {peer}: {reason}")]
+    NoPlace {
+        /// What.
+        point: Point,
+        /// Whose.
+        peer: PeerId,
+        /// Why.
+        reason: crate::member::Refusal,
+    },
     /// Headers of slots that have not begun by our clock.
     #[error(
         "a header's slot begins {} ms after our time, and waits: set the clock of this machine, or of the one that made it",

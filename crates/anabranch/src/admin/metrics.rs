@@ -124,6 +124,7 @@ fn member_counters(member: &node::member::Status) -> Vec<(&'static str, &'static
         ("bodies_arrived", "Bodies that arrived from peers", bodies.arrived),
         ("bodies_twice", "Bodies that arrived though they were there", bodies.twice),
         ("bodies_late", "Requests for bodies that ran out of time", bodies.late),
+        ("headers_refused", "Headers beyond the share of their peer or producer", member.refused),
         ("routing_duplicates", "Packets that came again", counts.duplicates),
         ("routing_floods", "Packets that went over every link", counts.floods),
         ("routing_faults", "Hops that did not deliver", counts.faults),

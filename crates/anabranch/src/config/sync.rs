@@ -16,6 +16,10 @@ pub struct Sync {
     pub max_bytes: NonZeroU64,
     /// How many headers above the irreversible tip a peer may bring before those behind them wait.
     pub headers_ahead: NonZeroU32,
+    /// How many undecided headers one peer may have brought: what is more is refused,
+    pub headers_per_peer: NonZeroU32,
+    /// and how many one producer may have signed.
+    pub headers_per_producer: NonZeroU32,
     /// A node that lacks more certified bodies than this takes them in ranges from many peers.
     pub near: NonZeroU32,
     /// How many headers of the log are at hand for peers that are behind.
@@ -55,6 +59,9 @@ impl Default for Sync {
             max_bytes: nonzero(256 << 20),
             // A guess: a window of headers, small beside the tree.
             headers_ahead: nonzero32(2_048),
+            // A half and a quarter of the tree: guesses. An honest window may be one peer's and one producer's.
+            headers_per_peer: nonzero32(8_192),
+            headers_per_producer: nonzero32(4_096),
             // A guess: about what a network makes while a link is set up.
             near: nonzero32(32),
             // A guess: some megabytes.
@@ -101,6 +108,13 @@ impl Sync {
             if min > max {
                 return Err(Error::Order { less, more });
             }
+        }
+        let shares = [
+            (self.headers_per_peer, "sync.headers_per_peer"),
+            (self.headers_per_producer, "sync.headers_per_producer"),
+        ];
+        if let Some((_, more)) = shares.iter().find(|(share, _)| *share < self.headers_ahead) {
+            return Err(Error::Order { less: "sync.headers_ahead", more });
         }
         match self.headers_ahead < self.max_headers {
             true => Ok(()),

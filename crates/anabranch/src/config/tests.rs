@@ -147,6 +147,8 @@ fn refuses_times_and_bounds_of_validators_that_contradict_each_other() {
         "[sync]\nbody_timeout_min_ms = 10001",
         "[sync]\nrange_timeout_max_ms = 1999",
         "[sync]\nheaders_ahead = 16384",
+        "[sync]\nheaders_per_peer = 2047",
+        "[sync]\nheaders_per_producer = 2047",
         "[relay]\nfirst_ids = 257",
         "[relay]\nreoffer_first_ms = 300001",
     ] {

@@ -35,6 +35,8 @@ pub(super) fn settings(config: &Config, key: Option<Key>, peer_id: PeerId) -> me
     settings.tree.max_branches = size(sync.max_headers);
     settings.tree.max_bytes = bytes(sync.max_bytes);
     settings.headers_ahead = sync.headers_ahead;
+    settings.headers_per_peer = sync.headers_per_peer;
+    settings.headers_per_producer = sync.headers_per_producer;
     settings.near = sync.near;
     settings.loaded_headers = size(sync.loaded_headers);
     relay(&config.relay, &mut settings.relay);

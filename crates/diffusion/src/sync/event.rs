@@ -13,6 +13,9 @@ pub enum Input {
     Hello(Hello),
     /// A header of the peer's, decoded.
     Header(Header),
+    /// A header of the peer's that was not taken, since there is no place for it: what hangs on it is passed over without
+    /// blame.
+    Refused(Tip),
     /// The peer says what is irreversible.
     Fin(Fin),
     /// The answer to [`Output::Find`]: the first of the points that is in the log.

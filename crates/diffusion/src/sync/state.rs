@@ -91,6 +91,7 @@ impl State {
             Input::Start => self.on_start(chain, out),
             Input::Hello(hello) => self.on_hello(chain, hello, out),
             Input::Header(header) => self.on_header(chain, header, out),
+            Input::Refused(tip) => self.on_refused(tip, out),
             Input::Fin(fin) => self.on_fin(chain, fin, out),
             Input::Found(place) => self.on_found(chain, place, out),
             Input::Loaded => self.on_loaded(chain, out),
@@ -215,6 +216,18 @@ impl State {
             true => Output::Passed { header: tip, why: Why::Conflict },
             false => Output::Violation(Violation::HeaderUnlinked { header: tip }),
         });
+    }
+
+    /// Rule 3, for a header that whoever keeps the tree has no place for.
+    fn on_refused(&mut self, tip: Tip, out: &mut Vec<Output>) {
+        if self.phase != Phase::Ready {
+            return out.push(Output::Violation(Violation::BeforeHello));
+        }
+        if rank(&tip) <= rank(&self.told) {
+            return out.push(Output::Violation(Violation::HeaderBelow { header: tip }));
+        }
+        self.best = tip;
+        self.passed = tip.point.hash();
     }
 
     /// Rule 5, the receiver's side.

@@ -362,6 +362,22 @@ fn every_violation_is_seen() {
 }
 
 #[test]
+fn what_hangs_on_a_header_without_a_place_is_passed_over_without_blame() {
+    let chain = grow(1, None, 3);
+    let node = Node::with(&chain, 2);
+    let (mut state, hello) = node.start();
+    assert_eq!(violation(&node.tell(&mut state, Input::Refused(chain[2].tip()))), Violation::BeforeHello);
+    node.tell(&mut state, Input::Hello(hello));
+    let below = Violation::HeaderBelow { header: chain[1].tip() };
+    assert_eq!(violation(&node.tell(&mut state, Input::Refused(chain[1].tip()))), below);
+    let fork = grow(9, None, 6);
+    assert_eq!(node.tell(&mut state, Input::Refused(fork[3].tip())), []);
+    assert_eq!(state.status().best, fork[3].tip(), "the peer has it, whatever we do");
+    let out = node.tell(&mut state, Input::Header(fork[4].clone()));
+    assert!(matches!(&out[..], [Output::Passed { why: Why::Conflict, .. }]), "{out:?}");
+}
+
+#[test]
 fn each_violation_has_a_name_of_its_own_and_a_consequence() {
     use Consequence::{Alarm, Close, Strike};
     let tip = Tip::default();

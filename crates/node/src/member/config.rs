@@ -33,6 +33,11 @@ pub struct Config {
     pub tree: tree::Config,
     /// How many headers above the irreversible tip a peer may bring before those behind them wait.
     pub headers_ahead: NonZeroU32,
+    /// How many undecided headers of the fork tree one peer may have brought. A guess: half of the tree.
+    pub headers_per_peer: NonZeroU32,
+    /// How many one producer may have signed, and all together that no certificate leads to: no fewer than
+    /// `headers_ahead`, since an honest chain may be one producer's. A guess: twice that, a quarter of the tree.
+    pub headers_per_producer: NonZeroU32,
     /// A node that lacks more bodies than this of what is certified takes them in ranges. A guess: about what a
     /// network makes while a link is set up.
     pub near: NonZeroU32,
@@ -64,6 +69,8 @@ impl Config {
                 ..tree::Config::default()
             },
             headers_ahead: count(2_048),
+            headers_per_peer: count(8_192),
+            headers_per_producer: count(4_096),
             near: count(32),
             loaded_headers: some(8_192),
             deliveries: count(64),

@@ -154,6 +154,7 @@ impl Member {
             return;
         }
         self.finality.certified.insert(tip.height, Certified { id, certificate });
+        self.release(&id);
         self.is_lacking = true;
     }
 
@@ -187,7 +188,7 @@ impl Member {
     }
 
     /// The validators at a height as the last certified block below it has them: no set that was announced after it.
-    fn trusted_at(&self, height: Height) -> Arc<Validators> {
+    pub(super) fn trusted_at(&self, height: Height) -> Arc<Validators> {
         Self::native(self.last_certified_below(height)).validators_at(height).0
     }
 

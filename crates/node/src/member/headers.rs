@@ -223,6 +223,7 @@ impl Member {
             Message::Fin(_) if self.failed.is_some() => {}
             Message::Fin(fin) => {
                 self.admit_held(id, |held| Some(held.id) == fin.tip.point.hash(), out);
+                self.admit_final(id, fin.tip.point.hash(), out);
                 self.tell_sync(id, sync::Input::Fin(fin), out);
             }
             Message::Want { id: block, follow } => self.on_asked(id, block, follow, out),
@@ -256,7 +257,9 @@ impl Member {
             }
             return;
         }
-        self.announce(id, header, out);
+        if self.has_place(id, &header, out) {
+            self.announce(id, header, out);
+        }
     }
 
     fn admit_held(&mut self, id: PeerId, is_it: impl Fn(&Header) -> bool, out: &mut Vec<Output>) {
@@ -268,7 +271,7 @@ impl Member {
         }
     }
 
-    fn announce(&mut self, id: PeerId, header: Header, out: &mut Vec<Output>) {
+    pub(super) fn announce(&mut self, id: PeerId, header: Header, out: &mut Vec<Output>) {
         let producer = producer(&header);
         self.tell_bodies(bodies::Input::Announced { peer: id, id: header.id, producer }, out);
         self.tell_sync(id, sync::Input::Header(header), out);
@@ -340,8 +343,9 @@ impl Member {
             }
         };
         let point = header.point();
-        match self.tree.insert_header(header, state) {
+        match self.tree.insert_header(header.clone(), state) {
             Ok(change) => {
+                self.shares.add(&header, from);
                 self.progress.moved(self.now.mono);
                 self.on_change(&change, out);
                 self.moved(out);
@@ -358,6 +362,7 @@ impl Member {
     /// What left the tree is wanted no more.
     pub(super) fn on_change(&mut self, change: &Change, out: &mut Vec<Output>) {
         for id in &change.dropped {
+            self.shares.remove(id);
             self.tell_bodies(bodies::Input::Unwant { id: *id }, out);
         }
         // Had it to make room, its header comes again with the next hello.

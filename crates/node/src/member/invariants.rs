@@ -29,6 +29,7 @@ impl Member {
         assert!(self.untold.is_empty() && !self.is_telling, "consensus was told everything");
         assert!(!self.is_unblocked || self.failed.is_some(), "what can be read was read");
         self.check_finality();
+        self.check_shares();
         self.check_bodies();
     }
 

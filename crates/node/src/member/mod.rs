@@ -30,6 +30,7 @@ mod recent;
 mod relaying;
 mod serving;
 mod settle;
+mod shares;
 mod speaking;
 mod speech;
 mod state;
@@ -42,6 +43,7 @@ mod voting;
 
 pub use config::Config;
 pub use event::Event;
+pub use shares::Refusal;
 pub use speech::Greeting;
 pub use state::Member;
 pub use status::{Application, Peer, Status};

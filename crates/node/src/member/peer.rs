@@ -30,6 +30,8 @@ pub(super) struct Peer {
     pub(super) inbox: VecDeque<Arrived>,
     /// A header that was not admitted: kept for when its child or its finality says that it counts.
     pub(super) held: Option<Header>,
+    /// Headers beyond its share or their producers', oldest first.
+    pub(super) refused: VecDeque<Header>,
     /// Finality whose certificate was not verified yet: at most one for each set of validators, the newest.
     pub(super) fins: VecDeque<Fin>,
     /// Whether the first of them is being verified.
@@ -104,6 +106,7 @@ impl Peer {
             rtt,
             inbox: VecDeque::new(),
             held: None,
+            refused: VecDeque::new(),
             fins: VecDeque::new(),
             is_proving: false,
             open_ranges: 0,

@@ -175,7 +175,9 @@ impl Member {
             settled.blocks.iter().map(|it| (it.header.clone(), certificate(&it.header))).collect();
         self.loaded.settle(headers);
         self.views.on_irreversible(&settled.blocks);
+        self.forget_refused();
         for entry in settled.blocks {
+            self.shares.remove(&entry.header.id);
             // It may have come in a range though it was asked for by id.
             self.tell_bodies(bodies::Input::Unwant { id: entry.header.id }, out);
             self.forget_transactions(&entry, out);
@@ -218,7 +220,11 @@ impl Member {
             let Ok(parent) = self.tree.parent_state(&block.header) else { continue };
             let Ok(state) = self.format.next(parent, &block.header) else { continue };
             // What has no room now has none later.
-            if self.tree.insert_header(block.header.clone(), state).is_ok() {
+            if let Ok(change) = self.tree.insert_header(block.header.clone(), state) {
+                self.shares.add(&block.header, None);
+                for id in &change.dropped {
+                    self.shares.remove(id);
+                }
                 let _no_room = self.tree.insert_body(block);
             }
         }

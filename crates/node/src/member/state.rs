@@ -25,6 +25,7 @@ use super::producing::Producing;
 use super::progress::Progress;
 use super::recent::Recent;
 use super::relaying::Senders;
+use super::shares::Shares;
 use super::speaking::Speaking;
 use super::storing::Storing;
 use crate::config::Role;
@@ -64,6 +65,7 @@ pub struct Member {
     pub(super) loads: BTreeMap<Ticket, Read>,
     pub(super) storing: Storing,
     pub(super) finality: Finality,
+    pub(super) shares: Shares,
     pub(super) quorum: Quorum,
     /// What consensus is to be told, in order, once it has said what it is saying.
     pub(super) untold: VecDeque<quorum::Input>,
@@ -185,6 +187,7 @@ impl Member {
             loads: BTreeMap::new(),
             storing: Storing::default(),
             finality: Finality::default(),
+            shares: Shares::default(),
             quorum: Quorum::new(chain, params.faults, config.key.clone(), config.quorum),
             untold: VecDeque::new(),
             is_telling: false,

@@ -31,6 +31,8 @@ pub struct Status {
     pub ranged: usize,
     /// Ways to other validators.
     pub routing: routing::Status,
+    /// Headers that had no place in the fork tree, being beyond the share of their peer or their producer.
+    pub refused: u64,
     /// Each peer.
     pub peers: Vec<Peer>,
 }
@@ -110,6 +112,7 @@ impl Member {
             bodies: self.bodies.status(),
             ranged: self.ranges.len(),
             routing: self.routing.status(),
+            refused: self.shares.refused,
             peers: self.peers.iter().map(|(id, peer)| self.peer_status(*id, peer)).collect(),
         }
     }

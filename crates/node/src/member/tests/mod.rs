@@ -5,4 +5,5 @@ mod crashes;
 mod disk;
 mod faults;
 mod relaying;
+mod shares;
 mod world;

@@ -76,6 +76,8 @@ pub(super) struct Setup {
     pub(super) disk: Duration,
     pub(super) rest: Duration,
     pub(super) near: u32,
+    /// How many undecided headers a peer may have brought, and a producer signed.
+    pub(super) shares: (u32, u32),
 }
 
 impl Setup {
@@ -94,6 +96,7 @@ impl Setup {
             disk: ms(2),
             rest: ms(1_000),
             near: 8,
+            shares: (8_192, 4_096),
         }
     }
 }
@@ -238,7 +241,10 @@ impl World {
         config.quorum.vote = bounds(150, 5_000);
         config.quorum.repeat = ms(400);
         config.quorum.rest = self.setup.rest;
-        config.near = NonZeroU32::new(self.setup.near).expect("not zero");
+        let count = |n| NonZeroU32::new(n).expect("not zero");
+        config.near = count(self.setup.near);
+        config.headers_per_peer = count(self.setup.shares.0);
+        config.headers_per_producer = count(self.setup.shares.1);
         let start = it.recovered(&self.format);
         let seed = self.rng.random();
         let format = self.format.clone();
@@ -643,6 +649,13 @@ impl World {
             let after = line.last - self.now;
             self.at(after, Happening::Arrive { from: node, to, link, channel, body });
         }
+    }
+
+    /// A message arrives as if one peer had sent it to another.
+    pub(super) fn bring(&mut self, from: usize, to: usize, channel: Protocol, body: Bytes) {
+        let line = self.lines.entry((from, to, channel)).or_default();
+        line.costs.push_back(channel::cost(body.len() as u32));
+        self.give(to, Input::Peer { id: peer(from), event: Event::Message { channel, body } });
     }
 
     /// An honest key says one thing for one place, in all its lives.
