@@ -23,6 +23,9 @@ const CONNECTIONS: usize = 8;
 /// What is not counted: until links, timeouts and caches are what they will be.
 const WARM_UP: Duration = Duration::from_secs(2);
 
+/// How long to wait where a pool is full: a validator that is behind the others still has what they have in blocks.
+const FULL_PAUSE: Duration = Duration::from_millis(10);
+
 /// How long anything may take before the benchmark gives up.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -145,13 +148,15 @@ impl Shared {
             let since = Instant::now();
             let id = transaction_id(&tx);
             self.under_way.lock().unwrap_or_else(PoisonError::into_inner).insert(id, since);
-            post(&mut stream, &tx).await?;
+            while !post(&mut stream, &tx).await? {
+                tokio::time::sleep(FULL_PAUSE).await;
+            }
         }
     }
 }
 
-/// One request and its answer, on a connection that stays.
-async fn post(stream: &mut BufReader<UnixStream>, body: &[u8]) -> anyhow::Result<()> {
+/// One request and its answer, on a connection that stays; whether there was a place for the transaction.
+async fn post(stream: &mut BufReader<UnixStream>, body: &[u8]) -> anyhow::Result<bool> {
     let head = format!("POST /tx HTTP/1.1\r\nhost: anabranch\r\ncontent-length: {}\r\n\r\n", body.len());
     stream.get_mut().write_all(&[head.as_bytes(), body].concat()).await?;
     let mut line = String::new();
@@ -171,6 +176,7 @@ async fn post(stream: &mut BufReader<UnixStream>, body: &[u8]) -> anyhow::Result
     }
     let mut answer = vec![0; length];
     stream.read_exact(&mut answer).await?;
-    ensure!(is_taken, "refused: {}{}", line, String::from_utf8_lossy(&answer));
-    Ok(())
+    let answer = String::from_utf8_lossy(&answer);
+    ensure!(is_taken || answer.contains("pool is full"), "refused: {line}{answer}");
+    Ok(is_taken)
 }
