@@ -29,6 +29,7 @@ mod import;
 mod lanes;
 mod link;
 mod log;
+mod simulator;
 mod sync;
 mod tip;
 
@@ -73,6 +74,8 @@ enum Command {
     Sync(sync::Args),
     /// Bodies of blocks through networks of many nodes, in virtual time.
     Broadcast(broadcast::Args),
+    /// Seconds of a simulated world in a second.
+    Sim(simulator::Args),
     /// What open links weigh while nothing happens on them.
     #[command(name = "idle_links")]
     IdleLinks(idle::Args),
@@ -137,6 +140,7 @@ fn main() -> anyhow::Result<()> {
         Command::Lanes(args) => lanes::run(args)?,
         Command::Consensus(args) => consensus::run(args)?,
         Command::Sync(args) => sync::run(args)?,
+        Command::Sim(args) => simulator::run_bench(args)?,
         Command::Broadcast(args) => broadcast::run(args)?,
         Command::IdleLinks(args) => idle::run(args)?,
         Command::IdleLinksEnd(args) => return idle::run_end(args),
