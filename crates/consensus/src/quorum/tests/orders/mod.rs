@@ -31,7 +31,6 @@ const OUTPUTS: u8 = 6;
 struct Search<'a> {
     setup: &'a Setup,
     pool: Pool,
-    honest: Vec<usize>,
     tables: Vec<Table>,
     /// What a validator can do next that others see, by its state, what was said, and what is left to go wrong.
     moves: BTreeMap<(usize, NodeState, Messages, Left), Vec<NodeState>>,
@@ -52,9 +51,8 @@ struct Searched {
 
 impl<'a> Search<'a> {
     fn new(setup: &'a Setup) -> Self {
-        let honest = setup.honest();
-        let tables = honest.iter().map(|node| Table::new(*node)).collect();
-        Self { setup, pool: Pool::new(setup), honest, tables, moves: BTreeMap::new() }
+        let tables = (0..setup.validators).map(Table::new).collect();
+        Self { setup, pool: Pool::default(), tables, moves: BTreeMap::new() }
     }
 
     /// All states that can be reached, which are no more than so many.
@@ -69,7 +67,7 @@ impl<'a> Search<'a> {
         let mut searched = Searched { states: 0, decided: 0, rounds: 0 };
         while let Some(all) = open.pop() {
             self.look(&all, &mut searched)?;
-            let said = self.views(&all).fold(self.pool.lies, |said, view| said | view.said);
+            let said = self.views(&all).fold(0, |said, view| said | view.said);
             let left = Left {
                 tick: self.views(&all).map(|view| view.ticked).sum::<u32>() < self.setup.ticks,
                 crash: self.setup.crashes && !self.views(&all).any(|view| view.crashed),
@@ -209,7 +207,7 @@ impl<'a> Search<'a> {
                 Step::Deliver(id) => self.pool.show(*id),
                 step => format!("{step:?}"),
             });
-            lines.push(format!("node {}: {}", self.honest[at], steps.collect::<Vec<_>>().join("; ")));
+            lines.push(format!("node {at}: {}", steps.collect::<Vec<_>>().join("; ")));
         }
         lines.join("\n")
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chain::native::ballot::Kind;
-use chain::{Hash, Height, Tip};
+use chain::{Hash, Tip};
 
 use super::setup::{Pool, Setup};
 use crate::quorum::{Input, Journal, Message, Output, Quorum, Record, Start, Ticket, Violation};
@@ -274,10 +274,6 @@ impl Machine {
         let mut inputs = VecDeque::from([input]);
         let (mut performed, mut unsynced, mut held) = (0, Vec::new(), Vec::new());
         while let Some(input) = inputs.pop_front() {
-            let is_from_honest = match &input {
-                Input::Message(message) => !setup.is_liars(message),
-                _ => true,
-            };
             let mut out = Vec::new();
             self.quorum.handle(self.now, input, &mut out);
             for output in out {
@@ -293,14 +289,13 @@ impl Machine {
                         inputs.push_back(Input::Judged { block: header.id, is_right: true });
                     }
                     Output::Produce { round, .. } => {
-                        let header = setup.block(node, round, 0);
+                        let header = setup.block(node, round);
                         inputs.push_back(Input::Built(header.clone()));
                         inputs.push_back(Input::Stored(header.id));
                     }
                     Output::Commit { block, .. } => self.decided = Some(block),
                     Output::Evidence(_) => {}
-                    Output::Refused(violation) if is_from_honest => return Err(Broken::Refused(violation)),
-                    Output::Refused(_) => {}
+                    Output::Refused(violation) => return Err(Broken::Refused(violation)),
                     Output::Halted(halt) => return Err(Broken::Halted(halt.to_string())),
                 }
             }
@@ -382,6 +377,3 @@ fn start(setup: &Setup, journal: Vec<Record>) -> Input {
         journal: Journal::Read(journal),
     }))
 }
-
-/// The only height.
-pub(super) const HEIGHT: Height = Height(0);

@@ -1,15 +1,14 @@
-//! What is searched: who votes, who lies, how far; and all that was ever said.
+//! What is searched: who votes, how far, what goes wrong; and all that was ever said.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use chain::native::ballot::{self, Kind};
 use chain::native::{Builder, Faults, Params, State};
 use chain::{Hash, Header, Slot, Tip};
 
 use super::super::world::{key, ms, validator};
-use super::node::{HEIGHT, MessageId, Messages, REPEAT};
-use crate::quorum::{Bounds, Config, Message, Proposal, Quorum, Vote};
+use super::node::{MessageId, Messages, REPEAT};
+use crate::quorum::{Bounds, Config, Message, Quorum};
 
 /// A set-up.
 #[derive(Debug, Clone)]
@@ -17,8 +16,6 @@ pub(super) struct Setup {
     pub(super) params: Params,
     /// How many validators there are.
     pub(super) validators: usize,
-    /// One that says anything to anybody.
-    pub(super) liar: Option<usize>,
     /// Nobody goes on beyond this round.
     pub(super) rounds: u32,
     /// How many timers run out, of all together.
@@ -37,18 +34,7 @@ impl Setup {
             ..Params::solo("orders", 9, 0, key(1).public())
         };
         let validators = validators.into();
-        Self { params, validators, liar: None, rounds, ticks, crashes: false, forgets: false }
-    }
-
-    pub(super) fn honest(&self) -> Vec<usize> {
-        (0..self.validators).filter(|node| Some(*node) != self.liar).collect()
-    }
-
-    /// Who proposes in a round.
-    pub(super) fn proposer(&self, round: u32) -> usize {
-        let set = self.params.validator_set().expect("a valid genesis");
-        let proposer = set.proposer(HEIGHT, round.into()).key;
-        (0..self.validators).find(|node| key(*node as u8 + 1).public() == proposer).expect("a validator")
+        Self { params, validators, rounds, ticks, crashes: false, forgets: false }
     }
 
     pub(super) fn quorum(&self, node: usize) -> Quorum {
@@ -58,57 +44,12 @@ impl Setup {
         Quorum::new(self.params.chain(), self.params.faults, Some(key(node as u8 + 1)), config)
     }
 
-    /// The block that a node makes in a round; a liar makes several.
-    pub(super) fn block(&self, node: usize, round: u32, number: u8) -> Header {
+    /// The block that a node makes in a round.
+    pub(super) fn block(&self, node: usize, round: u32) -> Header {
         let state = State::genesis(&self.params);
         let mut builder = Builder::start(&self.params, &Tip::default(), &state, Slot(u64::from(round) + 1));
-        builder.add(Bytes::copy_from_slice(&[number])).expect("it fits");
+        builder.add(Bytes::new()).expect("it fits");
         builder.round(0, round.into()).finish(&key(node as u8 + 1)).header
-    }
-
-    /// Whether the liar said this, alone.
-    pub(super) fn is_liars(&self, message: &Message) -> bool {
-        let Some(liar) = self.liar.map(|liar| key(liar as u8 + 1).public()) else { return false };
-        match message {
-            Message::Vote(vote) => vote.validator == liar,
-            Message::Proposal(proposal) => proposal.validator == liar,
-            Message::Polka(_) | Message::Entry(_) => false,
-        }
-    }
-
-    /// All that the liar may say: for each block and for none, in each round, to anybody at any time.
-    fn lies(&self) -> Vec<Message> {
-        let Some(liar) = self.liar else { return Vec::new() };
-        let (chain, key) = (self.params.chain(), key(liar as u8 + 1));
-        let mut blocks = Vec::new();
-        let mut lies = Vec::new();
-        for round in 0..=self.rounds {
-            let proposer = self.proposer(round);
-            let made = if proposer == liar { 0..2 } else { 0..1 };
-            let headers: Vec<_> = made.map(|number| self.block(proposer, round, number)).collect();
-            if proposer == liar {
-                for header in &headers {
-                    let mut offer = Proposal {
-                        round,
-                        valid: None,
-                        header: header.clone(),
-                        validator: key.public(),
-                        signature: [0; 64],
-                    };
-                    offer.signature = key.sign(&offer.ballot().signed_bytes(&chain));
-                    lies.push(Message::Proposal(Box::new(offer)));
-                }
-            }
-            blocks.extend(headers.iter().map(|header| Some(header.id)));
-            for kind in [Kind::Prevote, Kind::Precommit] {
-                for block in blocks.iter().copied().chain([None]) {
-                    let vote = ballot::Vote { kind, height: HEIGHT, round, block };
-                    let signature = key.sign(&vote.signed_bytes(&chain));
-                    lies.push(Message::Vote(Vote { vote, validator: key.public(), signature }));
-                }
-            }
-        }
-        lies
     }
 }
 
@@ -117,19 +58,9 @@ impl Setup {
 pub(super) struct Pool {
     messages: Vec<Message>,
     by_text: BTreeMap<String, MessageId>,
-    /// Those of a liar, which may come at any time.
-    pub(super) lies: Messages,
 }
 
 impl Pool {
-    pub(super) fn new(setup: &Setup) -> Self {
-        let mut pool = Self::default();
-        for lie in setup.lies() {
-            pool.lies |= 1 << pool.id(&lie);
-        }
-        pool
-    }
-
     pub(super) fn message(&self, id: MessageId) -> &Message {
         &self.messages[usize::from(id)]
     }
