@@ -3,7 +3,7 @@
 //! What is measured is how long a block of a proposal took to be here and judged since its round began, and how
 //! long the votes of a round took from our first vote to the decision; both also when they came too late. Four
 //! times the median of the last measures is allowed: fewer than half of the proposers cannot move it by being slow
-//! on purpose. Within a height each further round is allowed more, so that whatever was learned, messages that
+//! on purpose, and one slow measure after a start is none. Within a height each further round is allowed more, so that whatever was learned, messages that
 //! arrive in bounded time arrive in time at last, up to the bound that is set.
 
 use std::collections::VecDeque;
@@ -16,6 +16,10 @@ const ROOM: u32 = 4;
 
 /// How many measures count: four turns of four validators. A guess.
 const MEASURES: usize = 16;
+
+/// So many measures there are at least: those that are missing were quick. One that was slow, while power or links were
+/// lost, would be the median of itself otherwise, after each start. A guess.
+const FEW: usize = 4;
 
 /// The least and the most of a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,10 +117,11 @@ impl Measures {
     }
 
     /// The median, of an even number the greater one.
-    fn median(&self) -> Option<Duration> {
+    fn median(&self) -> Duration {
         let mut sorted: Vec<_> = self.0.iter().copied().collect();
+        sorted.resize(sorted.len().max(FEW), Duration::ZERO);
         sorted.sort_unstable();
-        sorted.get(sorted.len() / 2).copied()
+        sorted[sorted.len() / 2]
     }
 }
 
@@ -144,9 +149,8 @@ impl Pace {
         self.vote.add(took);
     }
 
-    fn grown(&self, measured: Option<Duration>, bounds: Bounds, round: u32) -> Duration {
-        let allowed = measured.map_or(bounds.least, |measured| measured.saturating_mul(ROOM));
-        let mut length = allowed.clamp(bounds.least, bounds.most);
+    fn grown(&self, measured: Duration, bounds: Bounds, round: u32) -> Duration {
+        let mut length = measured.saturating_mul(ROOM).clamp(bounds.least, bounds.most);
         for _ in 0..round {
             if length >= bounds.most {
                 break;
@@ -173,6 +177,8 @@ mod tests {
     fn times_follow_what_was_measured_within_their_bounds() {
         let mut pace = Pace::new(Config::default());
         assert_eq!(pace.length(propose(0)), ms(1_000), "nothing is known: the least");
+        pace.proposed(ms(2_000));
+        assert_eq!(pace.length(propose(0)), ms(1_000), "one is no measure");
         pace.proposed(ms(2_000));
         assert_eq!(pace.length(propose(0)), ms(8_000));
         (0..3).for_each(|_| pace.proposed(ms(90_000)));
