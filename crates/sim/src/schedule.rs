@@ -7,6 +7,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use link::Time;
+use rand::RngExt;
+use rand_chacha::ChaCha12Rng;
+
+/// How long until something happens again that does so this far apart on average.
+pub(crate) fn gap(rng: &mut ChaCha12Rng, mean: Duration) -> Duration {
+    mean.mul_f64(rng.random_range(0.1..1.9))
+}
 
 /// What is due, and when.
 #[derive(Debug)]
@@ -38,6 +45,22 @@ impl<E> Schedule<E> {
     pub(crate) fn at(&mut self, moment: Duration, event: E) {
         self.count += 1;
         self.due.insert((moment.max(self.now), self.count), event);
+    }
+
+    /// Schedules something again and again from the start until before `end`, with a [`gap`] before each.
+    pub(crate) fn often(
+        &mut self,
+        rng: &mut ChaCha12Rng,
+        mean: Duration,
+        end: Duration,
+        event: impl Fn(&mut ChaCha12Rng) -> E,
+    ) {
+        let mut at = gap(rng, mean);
+        while at < end {
+            let event = event(rng);
+            self.at(at, event);
+            at += gap(rng, mean);
+        }
     }
 
     /// Lets time pass until the next thing is due, but not beyond `end`.

@@ -1,9 +1,9 @@
 //! The admin API: HTTP on a Unix socket in the data directory, or on a loopback address.
 //!
 //! `GET /status /clients /departed /upstreams /peers /peers/departed /consensus /certified /inbox /config /metrics
-//! /livez /readyz`, `POST /tx` (the body is the transaction), `GET /tx/ID`, `POST /query` (the body is for the application), `POST /peers/add` and its like, `POST /peers/mode`, `POST
-//! /blocks/blacklist` and `/blocks/allow` and `POST /stop`. It answers from what the engine, the server and the network say; it decides
-//! nothing.
+//! /livez /readyz` and `/tx/ID`; `POST /tx` (the body is the transaction), `/query` (the body is for the application),
+//! `/peers/add` and its like, `/peers/mode`, `/blocks/blacklist`, `/blocks/allow` and `/stop`. It answers from what the
+//! engine, the server and the network say; it decides nothing.
 //!
 //! **Invariant:** what a browser sends for a foreign page is refused: any request with an `Origin`, and on a
 //! loopback address any whose `Host` is not an address (a name may have been rebound).

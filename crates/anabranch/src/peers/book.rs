@@ -238,13 +238,21 @@ impl Book {
         change: impl FnOnce(&mut Peers<'_>, &mut Bans<'_>) -> Result<(), redb::Error>,
     ) -> Result<(), Error> {
         use redb::ReadableTableMetadata;
+        self.write(|writing| {
+            let (mut peers, mut bans) = (writing.open_table(PEERS)?, writing.open_table(BANS)?);
+            change(&mut peers, &mut bans)?;
+            Ok(peers.len()? <= MAX_ENTRIES && bans.len()? <= MAX_ENTRIES)
+        })
+    }
+
+    /// One change, on disk when this returns; taken back where it says that there is no room.
+    fn write(
+        &self,
+        change: impl FnOnce(&redb::WriteTransaction) -> Result<bool, redb::Error>,
+    ) -> Result<(), Error> {
         let fits = guarded(&self.path, || {
             let writing = self.database.begin_write()?;
-            let fits = {
-                let (mut peers, mut bans) = (writing.open_table(PEERS)?, writing.open_table(BANS)?);
-                change(&mut peers, &mut bans)?;
-                peers.len()? <= MAX_ENTRIES && bans.len()? <= MAX_ENTRIES
-            };
+            let fits = change(&writing)?;
             if fits {
                 writing.commit()?
             } else {

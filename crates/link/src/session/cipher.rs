@@ -61,7 +61,7 @@ impl CipherKey {
     }
 }
 
-/// snow does not say that a failure to open is anything else than this.
+/// For the handshake alone: its payloads are short, so a copy does not matter.
 impl types::Cipher for CipherKey {
     fn name(&self) -> &'static str {
         match self.cipher {

@@ -218,15 +218,8 @@ impl World {
 
     /// Schedules something again and again during the chaos.
     fn plan_often(&mut self, mean: Option<Duration>, event: impl Fn(&mut ChaCha12Rng) -> Event) {
-        let Some(mean) = mean else { return };
-        let mut at = Duration::ZERO;
-        loop {
-            at += mean.mul_f64(self.rng.random_range(0.1..1.9));
-            if at >= self.config.chaos {
-                return;
-            }
-            let event = event(&mut self.rng);
-            self.schedule.at(at, event);
+        if let Some(mean) = mean {
+            self.schedule.often(&mut self.rng, mean, self.config.chaos, event);
         }
     }
 

@@ -8,6 +8,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha12Rng;
 
 use super::world::{Event, World};
+use crate::schedule::gap;
 
 /// What goes wrong while there is chaos.
 #[derive(Debug, Clone, PartialEq)]
@@ -165,15 +166,8 @@ impl World {
 
     /// Schedules something again and again during the chaos.
     fn plan_often(&mut self, mean: Option<Duration>, event: impl Fn(&mut ChaCha12Rng) -> Event) {
-        let Some(mean) = mean else { return };
-        let mut at = Duration::ZERO;
-        loop {
-            at += mean.mul_f64(self.rng.random_range(0.1..1.9));
-            if at >= self.config.chaos {
-                return;
-            }
-            let event = event(&mut self.rng);
-            self.schedule.at(at, event);
+        if let Some(mean) = mean {
+            self.schedule.often(&mut self.rng, mean, self.config.chaos, event);
         }
     }
 
@@ -182,7 +176,7 @@ impl World {
         let Some(mean) = mean else { return };
         let mut at = Duration::ZERO;
         loop {
-            at += mean.mul_f64(self.rng.random_range(0.1..1.9));
+            at += gap(&mut self.rng, mean);
             if at >= self.config.chaos {
                 return;
             }

@@ -121,24 +121,6 @@ impl Book {
             reason: format!("{what} cannot be read"),
         })
     }
-
-    /// One change, on disk when this returns; taken back where it says that there is no room.
-    fn write(
-        &self,
-        change: impl FnOnce(&WriteTransaction) -> Result<bool, redb::Error>,
-    ) -> Result<(), Error> {
-        let fits = guarded(&self.path, || {
-            let writing = self.database.begin_write()?;
-            let fits = change(&writing)?;
-            if fits {
-                writing.commit()?
-            } else {
-                writing.abort()?
-            }
-            Ok(fits)
-        })?;
-        if fits { Ok(()) } else { Err(Error::Full) }
-    }
 }
 
 fn name(mode: Mode) -> &'static str {
