@@ -154,6 +154,7 @@ impl Member {
             return;
         }
         self.finality.certified.insert(tip.height, Certified { id, certificate });
+        self.way.lead(&self.tree, &tip);
         self.release(&id);
         self.is_lacking = true;
     }

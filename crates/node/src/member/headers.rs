@@ -365,9 +365,12 @@ impl Member {
             self.shares.remove(id);
             self.tell_bodies(bodies::Input::Unwant { id: *id }, out);
         }
-        // Had it to make room, its header comes again with the next hello.
-        let certified = &mut self.finality.certified;
-        certified.retain(|_, certified| !change.dropped.contains(&certified.id));
+        if !change.dropped.is_empty() {
+            // Had it to make room, its header comes again with the next hello.
+            let certified = &mut self.finality.certified;
+            certified.retain(|_, certified| !change.dropped.contains(&certified.id));
+            self.way.dropped(&self.tree, self.finality.last().map(|(_, id)| id).as_ref());
+        }
     }
 
     /// The tree changed: every connection follows.

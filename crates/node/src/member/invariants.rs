@@ -41,6 +41,7 @@ impl Member {
             assert!(self.tree.path(&below, &header.point()).is_some(), "what is certified is on one chain");
             below = header.point();
         }
+        self.way.check_invariants(&self.tree, self.finality.last().map(|(_, id)| id).as_ref());
     }
 
     /// B1: every body of the best chain near the irreversible tip is held, or wanted.

@@ -40,6 +40,7 @@ mod storing;
 mod tests;
 mod violation;
 mod voting;
+mod way;
 
 pub use config::Config;
 pub use event::Event;

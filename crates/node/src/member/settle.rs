@@ -11,7 +11,7 @@ use chain::native::read_fields;
 use chain::{Block, Entry, Hash, Header, Height, Tip};
 use consensus::quorum;
 use diffusion::sync::bodies;
-use diffusion::sync::{self, Chain as _, Loaded, Place, Settled};
+use diffusion::sync::{self, Loaded, Place, Settled};
 
 use super::Member;
 use super::headers::producer;
@@ -44,9 +44,16 @@ impl Member {
 
     /// The next blocks that can go to the log: up to the last certified one that all bodies lead up to, within the
     /// bounds; where the first certified one is further away than these, as far as they go.
-    fn settlement(&self) -> Option<Vec<Block>> {
-        let (height, last) = self.finality.last()?;
-        let mut blocks = self.complete(height, last)?;
+    fn settlement(&mut self) -> Option<Vec<Block>> {
+        self.way.look(&self.tree);
+        let first = *self.finality.certified.first_key_value()?.0;
+        let reached = self.tree.root().settled + self.way.complete() as u64;
+        let is_bound = self.way.complete() >= MAX_SETTLEMENT || self.way.bytes() >= MAX_SETTLEMENT_BYTES / 2;
+        if first.0 >= reached && !is_bound {
+            return None;
+        }
+        let mut blocks = self.ready();
+        let is_bound = is_bound || blocks.len() < self.way.complete();
         let first_set = read_fields(&blocks.first()?.header).ok()?.validators;
         let same_set = |entry: &&Arc<Entry>| {
             read_fields(&entry.header).is_ok_and(|fields| fields.validators == first_set)
@@ -57,8 +64,6 @@ impl Member {
         if blocks[..of_set].iter().any(certified) {
             blocks.truncate(of_set);
         }
-        let is_bound = blocks.len() == MAX_SETTLEMENT
-            || blocks.iter().map(|entry| entry.block.len()).sum::<usize>() >= MAX_SETTLEMENT_BYTES / 2;
         match blocks.iter().rposition(certified) {
             Some(at) => blocks.truncate(at + 1),
             None if is_bound => {}
@@ -68,27 +73,16 @@ impl Member {
         Some(blocks.iter().map(block).collect())
     }
 
-    /// The blocks on the way to a certified one that are complete, as many as one settlement takes.
-    fn complete(&self, height: Height, last: Hash) -> Option<Vec<Arc<Entry>>> {
-        let root = self.tree.root();
-        let forks = self.forks();
-        let is_best = forks.at(height.0 + 1).is_some_and(|place| place.id() == Some(last));
-        let ids: Vec<Hash> = if is_best {
-            let next = (root.settled + 1..=height.0 + 1).map_while(|count| forks.at(count)?.id());
-            next.take(MAX_SETTLEMENT).take_while(|id| self.tree.block(id).is_some()).collect()
-        } else {
-            let end = self.tree.header(&last)?.point();
-            let path = self.tree.path(&root.tip.point, &end)?;
-            path.iter().take(MAX_SETTLEMENT).map(|header| header.id).collect()
-        };
+    /// The complete blocks on the way to the last certified one, as many as one settlement takes.
+    fn ready(&self) -> Vec<Arc<Entry>> {
         let mut bytes = 0;
-        let within = ids.iter().map_while(|id| {
+        let ready = self.way.ready().take(MAX_SETTLEMENT).map_while(|id| {
             let entry = self.tree.block(id)?;
             let fits = bytes == 0 || bytes + entry.block.len() <= MAX_SETTLEMENT_BYTES;
             bytes += entry.block.len();
             fits.then(|| entry.clone())
         });
-        Some(within.collect())
+        ready.collect()
     }
 
     /// Everything up to this ticket is durable.
@@ -166,6 +160,7 @@ impl Member {
             self.tell_sync(peer, sync::Input::Settling(place), out);
         }
         let settled = self.tree.irreversible(id).expect("all of it is complete");
+        self.way.settled(settled.blocks.iter().map(|entry| entry.block.len()));
         self.on_change(&settled.change, out);
         self.forget_proposed(tip.height);
         let later = self.finality.certified.split_off(&Height(tip.height.0 + 1));

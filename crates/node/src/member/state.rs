@@ -28,6 +28,7 @@ use super::relaying::Senders;
 use super::shares::Shares;
 use super::speaking::Speaking;
 use super::storing::Storing;
+use super::way::Way;
 use crate::config::Role;
 use crate::{Config, Input, Output, Start, Ticket, member};
 
@@ -65,6 +66,7 @@ pub struct Member {
     pub(super) loads: BTreeMap<Ticket, Read>,
     pub(super) storing: Storing,
     pub(super) finality: Finality,
+    pub(super) way: Way,
     pub(super) shares: Shares,
     pub(super) quorum: Quorum,
     /// What consensus is to be told, in order, once it has said what it is saying.
@@ -187,6 +189,7 @@ impl Member {
             loads: BTreeMap::new(),
             storing: Storing::default(),
             finality: Finality::default(),
+            way: Way::default(),
             shares: Shares::default(),
             quorum: Quorum::new(chain, params.faults, config.key.clone(), config.quorum),
             untold: VecDeque::new(),
