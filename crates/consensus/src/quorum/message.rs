@@ -19,6 +19,7 @@ use chain::native::ballot::{self, Kind};
 use chain::native::{Faults, MAX_VALIDATORS, MAX_WIRE_BYTES, Validators, decode_header, is_signed};
 use chain::{DecodeError, Hash, Header, Height};
 
+use super::boundary::Violation;
 use super::codec::{Reader, Writer};
 
 /// The most bytes of a message: the largest header, or a vote of each validator, with air.
@@ -138,6 +139,14 @@ impl Proposal {
     pub fn is_signed(&self, chain: &Hash) -> bool {
         is_signed(&self.ballot().signed_bytes(chain), &self.validator, &self.signature)
     }
+
+    /// What can be seen to be wrong with it before its signature is verified, for who knows the validators of its height.
+    pub(super) fn fault(&self, validators: &Validators) -> Option<Violation> {
+        if validators.proposer(self.header.height, self.round.into()).key != self.validator {
+            return Some(Violation::Turn);
+        }
+        self.valid.is_some_and(|valid| valid >= self.round).then_some(Violation::ValidRound)
+    }
 }
 
 impl Message {
@@ -161,12 +170,17 @@ impl Message {
         }
     }
 
-    /// Whether validators of this set signed it, and enough of them where it takes several: what who only relays can
-    /// say of it. Whose turn it is and whether its block is any good is not looked at.
+    /// Whether validators of this set signed it, and enough of them where it takes several, and whether a proposal was its
+    /// sender's turn: what who only relays can say of it. Whether its block is any good is not looked at. What is genuine
+    /// no [`Quorum`](super::Quorum) refuses.
     pub fn is_genuine(&self, chain: &Hash, validators: &Validators, faults: Faults) -> bool {
         match self {
             Self::Vote(vote) => validators.contains(&vote.validator) && vote.is_signed(chain),
-            Self::Proposal(proposal) => validators.contains(&proposal.validator) && proposal.is_signed(chain),
+            Self::Proposal(proposal) => {
+                proposal.fault(validators).is_none()
+                    && validators.contains(&proposal.validator)
+                    && proposal.is_signed(chain)
+            }
             Self::Polka(polka) => {
                 let vote = ballot::Vote {
                     kind: Kind::Prevote,

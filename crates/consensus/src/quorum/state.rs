@@ -423,15 +423,11 @@ fn records(start: &Start, height: Height) -> Vec<Record> {
 
 /// What can be seen to be wrong with a message of this height before its signatures are verified.
 fn check(message: &Message, validators: &Validators) -> Option<Violation> {
-    if let Message::Proposal(proposal) = message {
-        if validators.proposer(proposal.header.height, proposal.round.into()).key != proposal.validator {
-            return Some(Violation::Turn);
-        }
-        if proposal.valid.is_some_and(|valid| valid >= proposal.round) {
-            return Some(Violation::ValidRound);
-        }
-    }
-    stranger(message, validators)
+    let fault = match message {
+        Message::Proposal(proposal) => proposal.fault(validators),
+        Message::Vote(_) | Message::Polka(_) | Message::Entry(_) => None,
+    };
+    fault.or_else(|| stranger(message, validators))
 }
 
 fn stranger(message: &Message, validators: &Validators) -> Option<Violation> {

@@ -194,7 +194,8 @@ impl Member {
         }
     }
 
-    /// What a packet is worth: it carries a message of a validator, which consensus is shown before it travels on.
+    /// What a packet is worth: it carries a message of a validator, which consensus is shown before it travels on. All
+    /// correct nodes that know the validators of its height say the same of it: who passes it on is not blamed by the next.
     fn judge_packet(&mut self, from: PeerId, body: &[u8], out: &mut Vec<Output>) -> Verdict {
         let Ok(message) = quorum::Message::decode(body) else { return Verdict::Reject };
         let settled = self.tree.root().settled;
@@ -202,28 +203,22 @@ impl Member {
         if !(settled..=settled + 1).contains(&message.height().0) {
             return Verdict::Ignore;
         }
-        if !self.is_signed(&message) {
+        // Whatever our own engine knows already: it passes over much of that without looking at its signatures.
+        let (validators, _) = Self::native(&self.tree.root().state).validators_at(message.height());
+        if !message.is_genuine(&self.chain, &validators, self.params.faults) {
             return Verdict::Reject;
         }
         let header = match &message {
             quorum::Message::Proposal(proposal) => Some(proposal.header.clone()),
             quorum::Message::Vote(_) | quorum::Message::Polka(_) | quorum::Message::Entry(_) => None,
         };
+        // Others may be at another height, and pass on what is genuine: nobody is to blame for that.
         if self.show(from, message, out).is_some() {
-            return Verdict::Reject;
+            return Verdict::Ignore;
         }
         if let Some(header) = header {
             self.on_passing(from, &header, out);
         }
         Verdict::Accept
-    }
-
-    /// Whether all signatures of a message are its validators': who only relays has no engine that looks.
-    fn is_signed(&self, message: &quorum::Message) -> bool {
-        let (validators, _) = Self::native(&self.tree.root().state).validators_at(message.height());
-        if self.quorum.is_voting() && self.quorum.height() == Some(message.height()) {
-            return true; // The engine looks.
-        }
-        message.is_genuine(&self.chain, &validators, self.params.faults)
     }
 }

@@ -228,7 +228,10 @@ fn each_wrong_message_is_refused_for_its_own_reason() {
     let (mut rig, _) = Rig::new(1);
     let turns = turns(&rig.params);
     let block = rig.block(turns[0], 0, 5);
+    let (chain, validators) = (rig.params.chain(), rig.params.validator_set().expect("valid"));
     let mut refused = |message: Message| {
+        let is_genuine = message.is_genuine(&chain, &validators, Faults::Byzantine);
+        assert!(!is_genuine, "who relays sees it, too: {message:?}");
         let out = rig.tell(ms(10), Input::Message(message));
         match out[..] {
             [Output::Refused(violation)] => violation,

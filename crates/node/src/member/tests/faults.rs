@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use chain::Hash;
 use consensus::quorum::{self, Waiting};
+use diffusion::routing;
 use diffusion::sync::{Fin, Message};
 use link::channel;
 
@@ -197,6 +198,32 @@ fn a_body_that_is_another_costs_the_link_and_comes_from_others() {
     let then = world.height() + 6;
     world.reach(&[4], then, ms(60_000));
     assert!(world.blamed.iter().all(|(_, of, _)| *of == 3), "{:?}", world.blamed);
+}
+
+#[test]
+fn who_relays_is_not_blamed_for_a_forged_copy_of_what_it_knows() {
+    // 0 - 1 - 2 - 3: the second gets votes of the first by themselves, and forged copies for those behind it.
+    let links = vec![(0, 1), (1, 2), (2, 3)];
+    let mut world = World::new(Setup { links, ..Setup::new(18, 4, 0) });
+    world.lies.insert(
+        0,
+        Box::new(|_, channel, body: Bytes| {
+            let is_parcel = channel == channel::ROUTING
+                && matches!(routing::Message::decode(&body), Ok(routing::Message::Parcel { .. }));
+            if !is_parcel {
+                return vec![body];
+            }
+            let mut bytes = body.to_vec();
+            let last = bytes.len() - 1;
+            bytes[last] ^= 1; // Of what it carries, the signature.
+            vec![bytes.into()]
+        }),
+    );
+    world.boot();
+    world.reach(&[1, 2, 3], 8, ms(120_000));
+    let is_bad = |what: &Violation| matches!(what, Violation::Routing(routing::Violation::BadPacket { .. }));
+    assert!(world.blamed.iter().any(|(_, _, what)| is_bad(what)), "{}", world.story());
+    assert_eq!(world.blamed.iter().find(|(_, of, _)| *of != 0), None);
 }
 
 #[test]
