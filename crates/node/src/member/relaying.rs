@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use chain::{Block, Entry, Hash, native};
+use chain::{Block, Entry, Hash, Position, native};
 use diffusion::relay::{self, Name, Stage, TRANSACTION};
 use link::{PeerId, channel};
 
@@ -139,6 +139,15 @@ impl Member {
             self.left_out.clear();
             self.tell_relay(relay::Input::Included { kind: TRANSACTION, ids }, out);
         }
+    }
+
+    /// What an earlier life saw in blocks waits no more in this one: a peer that is behind may offer it still.
+    pub(super) fn recall_transactions(&mut self) {
+        let ids = self.recent.from(Position(0)).flat_map(|entry| transactions(entry)).collect();
+        let mut said = Vec::new();
+        let included = relay::Input::Included { kind: TRANSACTION, ids };
+        self.relay.handle(self.now.mono, included, &mut said);
+        assert!(said.is_empty(), "nothing was here, and nobody is linked yet");
     }
 
     /// Our application refused a block: what was in it does not go into another of this height, however right each

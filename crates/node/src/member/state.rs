@@ -220,6 +220,7 @@ impl Member {
             format,
         };
         member.quorum.remember(start.kept.evidence);
+        member.recall_transactions();
         member.replant(start.forks);
         member
     }

@@ -1,6 +1,9 @@
 //! Transactions on their way between members.
 
+use chain::Block;
+use chain::native::{transaction_id, transactions};
 use diffusion::relay::Stage;
+use diffusion::sync;
 use link::channel;
 
 use super::world::{LATER, Setup, WRONG, World, ms};
@@ -89,6 +92,32 @@ fn what_waits_survives_links_that_break_and_proposers_that_are_gone() {
         assert!(world.run(ms(60_000), all), "{}", world.story());
         world.check();
     }
+}
+
+#[test]
+fn who_starts_again_does_not_take_back_what_is_in_the_chain() {
+    let mut world = line(8);
+    // The last has it as well, and never hears that it is in a block.
+    world.lies.insert(
+        2,
+        Box::new(|to, _, body| match sync::Message::decode(&body) {
+            Ok(sync::Message::Fin(_)) if to == 3 => Vec::new(),
+            _ => vec![body],
+        }),
+    );
+    world.boot();
+    let id = world.submit(2, vec![1; 40]);
+    assert!(world.run(ms(20_000), |world| world.has_tx(2, &id)), "{}", world.story());
+    assert_eq!(stage(&world, 3, id), Some(Stage::Pooled));
+    world.crash(2, 100);
+    world.start(2);
+    let then = world.height() + 6;
+    world.reach(&[0, 1, 2], then, ms(20_000));
+    let has_it =
+        |block: &Block| transactions(block).expect("a block").iter().any(|tx| transaction_id(tx) == id);
+    let times = world.nodes[0].disk.log.iter().filter(|(block, _)| has_it(block)).count();
+    assert_eq!(times, 1, "once in the chain");
+    assert_eq!((stage(&world, 2, id), world.status(2).pool), (Some(Stage::Included), 0), "{}", world.story());
 }
 
 #[test]
