@@ -84,6 +84,8 @@ pub(crate) struct Certificates<F: Files> {
     current: usize,
     /// The newest, until readers are shown it.
     pending: Option<Certified>,
+    /// Of bare blocks that are not settled yet: those that will be kept, and the newest.
+    bare: Vec<Certified>,
     shared: Arc<Shared>,
 }
 
@@ -148,6 +150,7 @@ impl<F: Files> Certificates<F> {
             slots,
             current,
             pending: None,
+            bare: Vec::new(),
             shared: Arc::new(shared),
         })
     }
@@ -160,15 +163,39 @@ impl<F: Files> Certificates<F> {
     /// Takes the certificate of a block that is being settled; `waiting` says when a change of validators that is
     /// known at this block will be in force.
     pub(crate) fn put(&mut self, certified: Certified, waiting: Option<Height>) -> Result<(), Error> {
-        let span = |position: Position| position.0 / KEEP_EVERY;
-        let is_due = self.last_kept.is_none_or(|last| span(last) < span(certified.position));
-        let is_change = waiting.is_some() && waiting != self.change;
-        if is_due || is_change {
+        if self.is_to_keep(&certified, waiting) {
             self.keep(&certified)?;
             self.change = waiting.or(self.change);
         }
         self.pending = Some(certified);
         Ok(())
+    }
+
+    fn is_to_keep(&self, certified: &Certified, waiting: Option<Height>) -> bool {
+        let span = |position: Position| position.0 / KEEP_EVERY;
+        let is_due = self.last_kept.is_none_or(|last| span(last) < span(certified.position));
+        is_due || (waiting.is_some() && waiting != self.change)
+    }
+
+    /// The same of a bare block, in memory until [`settle_bare`](Self::settle_bare). What grows is what will be kept.
+    pub(crate) fn put_bare(&mut self, certified: Certified, waiting: Option<Height>) {
+        if self.is_to_keep(&certified, waiting) {
+            self.last_kept = Some(certified.position);
+            self.change = waiting.or(self.change);
+            self.bare.push(certified.clone());
+        }
+        self.pending = Some(certified);
+    }
+
+    /// Writes what is to be kept of bare blocks. The next sync makes it durable.
+    pub(crate) fn settle_bare(&mut self) -> Result<(), Error> {
+        std::mem::take(&mut self.bare).iter().try_for_each(|certified| self.keep(certified))
+    }
+
+    /// Drops what was put of bare blocks: nothing is settled, so that nothing else was kept.
+    pub(crate) fn forget_bare(&mut self) {
+        self.bare.clear();
+        (self.last_kept, self.change, self.pending) = (None, None, None);
     }
 
     fn keep(&mut self, certified: &Certified) -> Result<(), Error> {

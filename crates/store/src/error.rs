@@ -76,6 +76,19 @@ pub enum Error {
         /// What is wrong.
         damage: Damage,
     },
+    /// Headers file or index do not hold what they must of a block that is bare.
+    #[error(
+        "{path} is damaged at byte {offset}: {damage}; the bodies of these blocks are not held here, so that it cannot \
+         be made again: restore the file, or begin anew in an empty data directory"
+    )]
+    Bare {
+        /// The file.
+        path: String,
+        /// Where the damage begins.
+        offset: u64,
+        /// What is wrong.
+        damage: Damage,
+    },
     /// The format refuses a header that is in the log.
     #[error("the block at position {position} of the log does not follow from the ones before: {reason}")]
     Refused {

@@ -14,7 +14,7 @@ pub const HEADERS: &str = "headers";
 /// The length of a record.
 pub const ENTRY_BYTES: usize = 80;
 
-/// What the index says of one block.
+/// What the index says of one block. One that is bare has no record in the log: segment, offset and length are 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Entry {
     /// The hash of its header.
@@ -39,6 +39,11 @@ impl Entry {
     /// The point of the block.
     pub fn point(&self) -> Point {
         Point::Block(self.slot, self.id)
+    }
+
+    /// Whether the log does not hold the block's body.
+    pub fn is_bare(&self) -> bool {
+        self.len == 0
     }
 
     /// The tip of a chain that ends here.

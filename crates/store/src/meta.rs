@@ -10,9 +10,11 @@ use crate::files::{self, Files, LockError};
 
 /// The version of the files, drawn in `docs/store-format.md`.
 pub const VERSION: u32 = 1;
+/// The version of a directory whose first blocks are bare: a program that knows nothing of these must leave it alone.
+pub const BARE_VERSION: u32 = 2;
 
 const LOCK: &str = "lock";
-const META: &str = "meta.toml";
+pub(crate) const META: &str = "meta.toml";
 /// What a directory may hold before a store is made in it: what a first start that was cut short may have left, what a
 /// new file system holds, and what is laid out before a node's first start (keys, a genesis, a configuration, an application's folder).
 const OURS: [&str; 8] = [
@@ -55,6 +57,19 @@ struct Meta {
     /// A consensus journal was begun here: from then on its files must be there.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     journal: bool,
+    /// The first blocks are bare.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    bare: Option<Bare>,
+}
+
+/// How many blocks, from the first on, are bare: their headers are held, their bodies are not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Bare {
+    /// So many.
+    pub(crate) blocks: u64,
+    /// The hash of the last of them, in hexadecimal digits.
+    pub(crate) tip: String,
 }
 
 /// Makes the directory if there is none, and locks it.
@@ -76,11 +91,16 @@ pub(crate) fn check<F: Files>(files: &F, wanted: &Identity) -> Result<(), Error>
             network: wanted.network.clone(),
             magic: wanted.magic,
             journal: false,
+            bare: None,
         };
         return write(files, &meta);
     };
-    if meta.version != VERSION {
-        return Err(Error::Version { path: files.show(META), found: meta.version, known: VERSION });
+    if ![VERSION, BARE_VERSION].contains(&meta.version) {
+        return Err(Error::Version { path: files.show(META), found: meta.version, known: BARE_VERSION });
+    }
+    if (meta.version == BARE_VERSION) != meta.bare.is_some() {
+        let reason = format!("version {} goes with bare blocks alone", BARE_VERSION);
+        return Err(Error::Meta { path: files.show(META), reason });
     }
     if meta.format != wanted.format || meta.magic != wanted.magic {
         let found = Identity { format: meta.format, network: meta.network, magic: meta.magic };
@@ -106,6 +126,20 @@ pub(crate) fn note_journal<F: Files>(files: &F, journal: bool) -> Result<(), Err
         Some(meta) if meta.journal != journal => write(files, &Meta { journal, ..meta }),
         Some(_) | None => Ok(()),
     }
+}
+
+/// How many of the first blocks are bare, if any are.
+pub(crate) fn bare<F: Files>(files: &F) -> Result<Option<Bare>, Error> {
+    Ok(load(files)?.and_then(|meta| meta.bare))
+}
+
+/// Notes durably that the first blocks are bare: from then on headers file and index are the truth about them.
+pub(crate) fn note_bare<F: Files>(files: &F, bare: Bare) -> Result<(), Error> {
+    let meta = load(files)?.ok_or_else(|| {
+        let reason = "it was there when the directory was opened, and is gone".to_owned();
+        Error::Meta { path: files.show(META), reason }
+    })?;
+    write(files, &Meta { version: BARE_VERSION, bare: Some(bare), ..meta })
 }
 
 fn write<F: Files>(files: &F, meta: &Meta) -> Result<(), Error> {

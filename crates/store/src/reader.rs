@@ -3,8 +3,8 @@
 //! A reader sees the durable blocks only: the watermark moves when a sync is done. Every byte it hands out
 //! was compared with its checksum. History is searched on disk; only chunks and open segments are cached.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use chain::{Block, Chunk, Format, Header, Point, Position, Tip, view::ChunkEntry};
@@ -14,7 +14,9 @@ use crate::certificates::{self, Certificates, Certified};
 use crate::config::Config;
 use crate::error::{Context as _, Damage, Error};
 use crate::files::{Access, File as _, Files, disk};
+use crate::held::Held;
 use crate::index::{self, Entry, HEADERS, INDEX};
+use crate::log::End;
 use crate::recovery::Cut;
 use crate::segment::{self, Kind, RECORD_HEADER_BYTES, Record};
 
@@ -45,6 +47,8 @@ pub(crate) struct Shared<F: Files> {
     chunks: Cache<Chunk>,
     segments: Cache<F::File>,
     certificates: Arc<certificates::Shared>,
+    /// Where the bare blocks end, once there are any.
+    bare: OnceLock<End>,
 }
 
 /// Consecutive blocks, read at once.
@@ -83,13 +87,16 @@ impl<F: Files> Reader<F> {
     pub(crate) fn open(
         files: &F,
         config: &Config,
-        settled: u64,
+        (settled, bare): (u64, End),
         cuts: &mut Vec<Cut>,
     ) -> Result<(Certificates<F>, Self), Error> {
         let open = |path: &str| files.open(path, Access::Read).context("open", || files.show(path));
         let (index, headers) = (open(INDEX)?, open(HEADERS)?);
         let is_settled = |position: Position, id| match position.0 < settled {
-            true => Ok(index::read(files, &index, position, 1)?[0].id == id),
+            true => match index::read(files, &index, position, 1) {
+                Ok(entries) => Ok(entries[0].id == id),
+                Err(error) => Err(judged(files, Some(&bare), error)),
+            },
             false => Ok(false),
         };
         let certificates = Certificates::recover(files, config.scan, settled, is_settled, cuts)?;
@@ -101,8 +108,23 @@ impl<F: Files> Reader<F> {
             chunks: Cache::new(config.cache_bytes),
             segments: Cache::new(config.open_segments),
             certificates: certificates.shared(),
+            bare: OnceLock::new(),
         };
-        Ok((certificates, Self { shared: Arc::new(shared) }))
+        let reader = Self { shared: Arc::new(shared) };
+        if bare.next.0 > 0 {
+            reader.set_bare(bare);
+        }
+        Ok((certificates, reader))
+    }
+
+    /// The blocks up to here are bare; told before they are shown to be settled.
+    pub(crate) fn set_bare(&self, end: End) {
+        assert!(self.shared.bare.set(end).is_ok(), "blocks become bare once, before any other is settled");
+    }
+
+    /// How many blocks, from the first on, are bare: their headers are held, their bodies are not.
+    pub fn bare(&self) -> u64 {
+        self.shared.bare.get().map_or(0, |end| end.next.0)
     }
 
     pub(crate) fn set_settled(&self, settled: u64) {
@@ -192,7 +214,7 @@ impl<F: Files> Reader<F> {
         };
         let entries = self.entries(first, count)?;
         let path = || self.shared.files.show(HEADERS);
-        let damaged = |offset, damage| Error::Damaged { path: path(), offset, damage };
+        let damaged = |offset, damage| self.damaged_at(HEADERS, offset, damage);
         let len = entries.last().map_or(start, |last| last.header_end).checked_sub(start);
         // Headers are far shorter than blocks, whose length is bounded.
         let len = len.filter(|len| *len <= u64::from(crate::config::MAX_BLOCK_BYTES));
@@ -214,18 +236,22 @@ impl<F: Files> Reader<F> {
         Ok(Chunk { first, bytes: bytes.into(), entries: ends.into() })
     }
 
-    /// One block, `[era, block]`; `None` if it is not settled.
-    pub fn block(&self, position: Position) -> Result<Option<Bytes>, Error> {
+    /// One block, `[era, block]`.
+    pub fn block(&self, position: Position) -> Result<Held<Bytes>, Error> {
         let run = self.blocks(position, position, 0)?;
         Ok(run.and_then(|run| run.blocks().next()))
     }
 
     /// Blocks from `from` on, up to `to` included, that lie side by side: as many as `max_bytes` allow, but at
-    /// least one. `None` if `from` is not settled or behind `to`. Ask again from [`Run::next`].
-    pub fn blocks(&self, from: Position, to: Position, max_bytes: usize) -> Result<Option<Run>, Error> {
-        let last = to.0.min(self.settled().saturating_sub(1));
-        if from.0 >= self.settled() || from.0 > last {
-            return Ok(None);
+    /// least one. Absent if `from` is not settled or behind `to`. Ask again from [`Run::next`].
+    pub fn blocks(&self, from: Position, to: Position, max_bytes: usize) -> Result<Held<Run>, Error> {
+        let settled = self.settled();
+        let last = to.0.min(settled.saturating_sub(1));
+        if from.0 >= settled || from.0 > last {
+            return Ok(Held::Absent);
+        }
+        if from.0 < self.bare() {
+            return Ok(Held::NotHeld);
         }
         let count = usize::try_from(last - from.0).unwrap_or(usize::MAX).saturating_add(1);
         // Blocks are rarely below 512 B: do not read much more of the index than the run will hold.
@@ -247,7 +273,7 @@ impl<F: Files> Reader<F> {
         self.cut_run(from, &entries[..count], bytes.into())
     }
 
-    fn cut_run(&self, first: Position, entries: &[Entry], bytes: Bytes) -> Result<Option<Run>, Error> {
+    fn cut_run(&self, first: Position, entries: &[Entry], bytes: Bytes) -> Result<Held<Run>, Error> {
         let mut blocks = Vec::with_capacity(entries.len());
         let mut at = 0;
         for entry in entries {
@@ -263,7 +289,7 @@ impl<F: Files> Reader<F> {
                 Record::Damaged(damage) => return Err(damaged(damage)),
             }
         }
-        Ok(Some(Run { first, bytes, blocks }))
+        Ok(Held::Here(Run { first, bytes, blocks }))
     }
 
     /// The certificate of a settled block, if it came with one that is kept.
@@ -326,7 +352,7 @@ impl<F: Files> Reader<F> {
     }
 
     /// Blocks in a row from `from` on, up to `to` included: at most `max`, and of at most `max_bytes` together but
-    /// for the first. None if `from` is not settled.
+    /// for the first. Absent if `from` is not settled.
     pub fn decoded(
         &self,
         format: &Format,
@@ -334,11 +360,14 @@ impl<F: Files> Reader<F> {
         to: Position,
         max: usize,
         max_bytes: u64,
-    ) -> Result<Vec<Block>, Error> {
+    ) -> Result<Held<Vec<Block>>, Error> {
         let end = self.settled().min(to.0.saturating_add(1)).min(from.0.saturating_add(max as u64));
         let count = usize::try_from(end.saturating_sub(from.0)).unwrap_or(usize::MAX);
         if count == 0 {
-            return Ok(Vec::new());
+            return Ok(Held::Absent);
+        }
+        if from.0 < self.bare() {
+            return Ok(Held::NotHeld);
         }
         let entries = self.entries(from, count.min(MAX_RUN_BLOCKS))?;
         let mut bytes = 0;
@@ -351,7 +380,7 @@ impl<F: Files> Reader<F> {
         while blocks.len() < count {
             let next = Position(from.0 + blocks.len() as u64);
             let last = Position(from.0 + count as u64 - 1);
-            let Some(run) = self.blocks(next, last, usize::MAX)? else { break };
+            let Held::Here(run) = self.blocks(next, last, usize::MAX)? else { break };
             for (raw, entry) in run.blocks().zip(&entries[blocks.len()..]) {
                 let block = format.block(&raw).map_err(|error| {
                     self.damaged(entry.segment, entry.offset, Damage::Block { reason: error.to_string() })
@@ -359,7 +388,7 @@ impl<F: Files> Reader<F> {
                 blocks.push(block);
             }
         }
-        Ok(blocks)
+        Ok(Held::Here(blocks))
     }
 
     /// The same from one point to another, or to the end where that is not settled.
@@ -370,14 +399,18 @@ impl<F: Files> Reader<F> {
         to: &Point,
         max: usize,
         max_bytes: u64,
-    ) -> Result<Vec<Block>, Error> {
-        let Some(first) = self.locate(from)? else { return Ok(Vec::new()) };
+    ) -> Result<Held<Vec<Block>>, Error> {
+        let Some(first) = self.locate(from)? else { return Ok(Held::Absent) };
         let last = self.locate(to)?.unwrap_or(Position(u64::MAX));
         self.decoded(format, first, last, max, max_bytes)
     }
 
     fn entries(&self, first: Position, count: usize) -> Result<Vec<Entry>, Error> {
-        index::read(&self.shared.files, &self.shared.index, first, count)
+        index::read(&self.shared.files, &self.shared.index, first, count).map_err(|error| self.judged(error))
+    }
+
+    fn judged(&self, error: Error) -> Error {
+        judged(&self.shared.files, self.shared.bare.get(), error)
     }
 
     /// The index from `first` to before `end`.
@@ -387,7 +420,7 @@ impl<F: Files> Reader<F> {
 
     /// An error that names a place in one of the store's files.
     pub(crate) fn damaged_at(&self, path: &str, offset: u64, damage: Damage) -> Error {
-        Error::Damaged { path: self.shared.files.show(path), offset, damage }
+        self.judged(Error::Damaged { path: self.shared.files.show(path), offset, damage })
     }
 
     fn segment(&self, number: u32) -> Result<Arc<F::File>, Error> {
@@ -407,6 +440,21 @@ impl<F: Files> Reader<F> {
 
     fn path_of(&self, segment: u32) -> String {
         self.shared.files.show(&Kind::Log.path(segment))
+    }
+}
+
+/// An error; one of its own where the damage is of a bare block, which cannot be made again out of the log.
+fn judged<F: Files>(files: &F, bare: Option<&End>, error: Error) -> Error {
+    let Some(bare) = bare else { return error };
+    match error {
+        Error::Damaged { path, offset, damage } => {
+            let is_in = |name: &str, end: u64| path == files.show(name) && offset < end;
+            match is_in(INDEX, index::byte_of(bare.next)) || is_in(HEADERS, bare.header_end) {
+                true => Error::Bare { path, offset, damage },
+                false => Error::Damaged { path, offset, damage },
+            }
+        }
+        error => error,
     }
 }
 

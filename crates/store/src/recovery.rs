@@ -2,7 +2,8 @@
 //!
 //! The log is the only truth. It is read (the last segment; all of it if the index does not fit, or for a
 //! repair) and cut before the first thing that is not a whole block naming its predecessor. Everything else
-//! is brought in line with it.
+//! is brought in line with it. Of the first blocks, where these are bare, index and headers file are the truth: they
+//! were durable before `meta.toml` said so.
 
 use std::fmt;
 
@@ -16,6 +17,7 @@ use crate::files::{Access, File as _, Files};
 use crate::index::{self, ENTRY_BYTES, Entry, HEADERS, INDEX};
 use crate::journal::Journal;
 use crate::log::{End, Log};
+use crate::meta::{self, META};
 use crate::mirror::Mirror;
 use crate::reader::Reader;
 use crate::segment::{HEADER_BYTES, Header, Kind, RECORD_HEADER_BYTES, Scan, Writer};
@@ -81,13 +83,15 @@ pub(crate) fn recover_log<F: Files>(
     files: &F,
     config: &Config,
     format: &Format,
+    bare: End,
     cuts: &mut Vec<Cut>,
 ) -> Result<Log<F>, Error> {
     let repair = config.scan == config::Scan::Whole;
-    let last = last_segment(files, repair, cuts)?;
+    let last = last_segment(files, repair, bare, cuts)?;
+    let whole = Start { segment: 0, end: bare };
     let first = match (last, repair) {
-        (Some(last), false) => trusted_start(files, last)?,
-        (Some(_), true) | (None, _) => Start::ORIGIN,
+        (Some(last), false) => trusted_start(files, last)?.unwrap_or(whole),
+        (Some(_), true) | (None, _) => whole,
     };
     let mut walk = Walk {
         files,
@@ -113,19 +117,42 @@ pub(crate) fn recover_log<F: Files>(
     let writer = match open {
         Some((header, offset)) => Writer::resume(files, header, offset, config.log_segment_bytes)?,
         None => {
-            let header = Header { kind: Kind::Log, number: 0, first: 0 };
+            let header = Header { kind: Kind::Log, number: 0, first: bare.next.0 };
             Writer::create(files, header, config.log_segment_bytes)?
         }
     };
     Log::new(files, config, writer, walk.end)
 }
 
+/// Where the bare blocks end, if there are any: what `meta.toml` says, compared with the index.
+pub(crate) fn bare_end<F: Files>(files: &F) -> Result<End, Error> {
+    let Some(bare) = meta::bare(files)? else { return Ok(End::ORIGIN) };
+    let offset = bare.blocks.checked_sub(1).and_then(|last| last.checked_mul(ENTRY_BYTES as u64));
+    let damaged = |path: &str, offset, damage| Error::Bare { path: files.show(path), offset, damage };
+    let Some(offset) = offset else {
+        return Err(damaged(META, 0, Damage::Length { len: bare.blocks }));
+    };
+    let entry = entry_at(files, Position(bare.blocks - 1))?;
+    let entry = entry.filter(|entry| entry.is_bare() && entry.id.to_string() == bare.tip);
+    let entry = entry.ok_or_else(|| damaged(INDEX, offset, Damage::Differs))?;
+    let headers = headers_len(files)?;
+    if headers < entry.header_end {
+        return Err(damaged(HEADERS, headers, Damage::Torn));
+    }
+    Ok(End { next: Position(bare.blocks), tip: entry.tip(), header_end: entry.header_end })
+}
+
 /// The last segment, after a start of a segment that was never written to was put away.
-fn last_segment<F: Files>(files: &F, repair: bool, cuts: &mut Vec<Cut>) -> Result<Option<u32>, Error> {
+fn last_segment<F: Files>(
+    files: &F,
+    repair: bool,
+    bare: End,
+    cuts: &mut Vec<Cut>,
+) -> Result<Option<u32>, Error> {
     let numbers = Kind::Log.list(files)?;
     let gap = (0..).zip(&numbers).find(|(wanted, found)| wanted != *found).map(|(wanted, _)| wanted);
     // Blocks were settled once, or there would be no index; so a log without segments lost them.
-    let lost = numbers.is_empty() && holds_entries(files)?;
+    let lost = numbers.is_empty() && holds_entries(files, bare)?;
     if let Some(missing) = gap.or(lost.then_some(0)) {
         let path = files.show(&Kind::Log.path(missing));
         if !repair {
@@ -137,7 +164,9 @@ fn last_segment<F: Files>(files: &F, repair: bool, cuts: &mut Vec<Cut>) -> Resul
     }
     let Some(last) = numbers.last().copied() else { return Ok(None) };
     let (header, scan) = Scan::open(files, Kind::Log, last)?;
-    if header.is_some() {
+    // The log had begun, empty, at the first block before bare ones were settled.
+    let is_before_bare = header.is_some_and(|header| last == 0 && header.first == 0) && bare.next.0 > 0;
+    if header.is_some() && !(is_before_bare && scan.bytes_after(HEADER_BYTES)? == 0) {
         return Ok(Some(last));
     }
     if scan.bytes_after(HEADER_BYTES)? == 0 {
@@ -151,9 +180,10 @@ fn last_segment<F: Files>(files: &F, repair: bool, cuts: &mut Vec<Cut>) -> Resul
     Err(Error::Damaged { path: scan.path().into(), offset: 0, damage: Damage::SegmentHeader })
 }
 
-fn holds_entries<F: Files>(files: &F) -> Result<bool, Error> {
+/// Whether the index knows blocks above the bare ones.
+fn holds_entries<F: Files>(files: &F, bare: End) -> Result<bool, Error> {
     match files.open(INDEX, Access::Read) {
-        Ok(file) => Ok(file.len().context("read", || files.show(INDEX))? >= ENTRY_BYTES as u64),
+        Ok(file) => Ok(file.len().context("read", || files.show(INDEX))? >= index::byte_of(bare.next.next())),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
         Err(source) => Err(Error::Io { action: "open", path: files.show(INDEX), source }),
     }
@@ -178,36 +208,25 @@ struct Start {
     end: End,
 }
 
-impl Start {
-    const ORIGIN: Self = Self {
-        segment: 0,
-        end: End {
-            next: Position(0),
-            tip: Tip { point: chain::Point::Origin, height: chain::Height(0) },
-            header_end: 0,
-        },
-    };
-}
-
-/// The last segment, if the index ends where it begins; else the first.
-fn trusted_start<F: Files>(files: &F, last: u32) -> Result<Start, Error> {
+/// The last segment, if the index ends where it begins.
+fn trusted_start<F: Files>(files: &F, last: u32) -> Result<Option<Start>, Error> {
     let (header, _) = Scan::open(files, Kind::Log, last)?;
-    let Some(before) = header.and_then(|header| header.first.checked_sub(1)) else {
-        return Ok(Start::ORIGIN);
+    let Some(before) = header.and_then(|header| header.first.checked_sub(1)) else { return Ok(None) };
+    let Some(entry) = entry_at(files, Position(before))?.filter(|entry| !entry.is_bare()) else {
+        return Ok(None);
     };
-    let Some(entry) = entry_at(files, Position(before))? else { return Ok(Start::ORIGIN) };
     let Some(sealed) = last.checked_sub(1).filter(|number| *number == entry.segment) else {
-        return Ok(Start::ORIGIN);
+        return Ok(None);
     };
     let path = Kind::Log.path(sealed);
     let len = files.open(&path, Access::Read).and_then(|file| file.len());
     let len = len.context("read", || files.show(&path))?;
     let end = u64::from(entry.offset) + u64::from(RECORD_HEADER_BYTES) + u64::from(entry.len);
     if len != end || headers_len(files)? < entry.header_end {
-        return Ok(Start::ORIGIN);
+        return Ok(None);
     }
     let next = Position(before + 1);
-    Ok(Start { segment: last, end: End { next, tip: entry.tip(), header_end: entry.header_end } })
+    Ok(Some(Start { segment: last, end: End { next, tip: entry.tip(), header_end: entry.header_end } }))
 }
 
 /// A record of the index, if there is a whole one.

@@ -4,7 +4,7 @@
 //! nothing: which blocks are kept and which are irreversible is the caller's to say.
 
 use bytes::Bytes;
-use chain::{Block, Format, Position, Slot, State, Tip};
+use chain::{Block, Format, Header, Height, Position, Slot, State, Tip};
 
 use crate::certificates::{Certificates, Certified, MAX_CERTIFICATE_BYTES};
 use crate::config::{Config, MAX_BLOCK_BYTES};
@@ -12,7 +12,7 @@ use crate::error::{Context as _, Error};
 use crate::files::{Files, disk};
 use crate::forks::{self, Forks};
 use crate::journal;
-use crate::log::Log;
+use crate::log::{End, Log};
 use crate::meta::{self, Identity};
 use crate::reader::Reader;
 use crate::recovery::{self, Recovered};
@@ -53,9 +53,10 @@ impl<F: Files> Store<F> {
         }
         snapshot::create_dir(&files)?;
         let mut cut = Vec::new();
-        let log = recovery::recover_log(&files, config, format, &mut cut)?;
+        let bare = recovery::bare_end(&files)?;
+        let log = recovery::recover_log(&files, config, format, bare, &mut cut)?;
         let settled = log.end().next.0;
-        let (certificates, reader) = Reader::open(&files, config, settled, &mut cut)?;
+        let (certificates, reader) = Reader::open(&files, config, (settled, bare), &mut cut)?;
         let state = recovery::recover_state(&files, format, &reader)?;
         let (forks, blocks) = Forks::recover(&files, config, format, &mut cut)?;
         let (journal, found) = journal::Writer::recover(&files)?;
@@ -115,8 +116,73 @@ impl<F: Files> Store<F> {
         self.write(|store| blocks.iter().try_for_each(|block| store.append(block)))
     }
 
+    /// Appends headers of blocks that are to be *bare*, oldest first, to a store in which nothing is settled: their
+    /// bodies will not be held. Nobody is shown them, and a start forgets them, until [`Store::settle_bare`].
+    ///
+    /// # Panics
+    /// If a block is settled, or one does not follow the one before it.
+    pub fn put_bare(&mut self, headers: &[Header]) -> Result<(), Error> {
+        assert_eq!(self.settled(), 0, "only the first blocks are bare");
+        self.write(|store| {
+            headers.iter().try_for_each(|header| {
+                let tip = store.log.bare().tip.point;
+                assert_eq!(header.prev, tip.hash(), "a bare block follows the last one, {tip}");
+                store.log.append_bare(header)
+            })
+        })
+    }
+
+    /// Gives what shows that the last of the bare blocks is irreversible, with the state there, as
+    /// [`certify`](Self::certify) does of the settled tip.
+    ///
+    /// # Panics
+    /// If it is not the state there, or the certificate has no bytes or more than [`MAX_CERTIFICATE_BYTES`].
+    pub fn certify_bare(&mut self, state: &State, certificate: &Bytes) -> Result<(), Error> {
+        let (certified, waiting) = certified(self.log.bare(), state, certificate);
+        self.write(|store| {
+            store.certificates.put_bare(certified, waiting);
+            Ok(())
+        })
+    }
+
+    /// Settles the bare blocks, with the state after the last of them: durable, and shown to readers, when it returns.
+    /// Until then a crash leaves none of them, from then on all. The log goes on above them.
+    ///
+    /// # Panics
+    /// If it is not the state there, or there are none.
+    pub fn settle_bare(&mut self, state: &State) -> Result<(), Error> {
+        let bare = self.log.bare();
+        assert_eq!((state.next, state.tip.point), (bare.next, bare.tip.point), "a state is noted at its tip");
+        let id = bare.tip.point.hash().expect("the origin is no block");
+        self.write(|store| {
+            store.certificates.settle_bare()?;
+            store.certificates.sync()?;
+            store.log.sync_bare()?;
+            meta::note_bare(&store.files, meta::Bare { blocks: bare.next.0, tip: id.to_string() })?;
+            store.log.settle_bare()?;
+            store.reader.set_bare(bare);
+            store.noted = Some(state.clone());
+            store.write_durably()?;
+            store.write_snapshot(0)
+        })
+    }
+
+    /// Drops the bare blocks that were put and not settled: the log begins with the first block after all.
+    ///
+    /// # Panics
+    /// If a block is settled.
+    pub fn forget_bare(&mut self) -> Result<(), Error> {
+        assert_eq!(self.settled(), 0, "what is settled stays");
+        self.write(|store| {
+            store.log.forget_bare();
+            store.certificates.forget_bare();
+            Ok(())
+        })
+    }
+
     fn append(&mut self, block: &Block) -> Result<(), Error> {
         check_len(block);
+        assert_eq!(self.log.bare().next.0, 0, "bare blocks are settled before others are");
         let tip = self.log.end().tip.point;
         assert_eq!(block.header.prev, tip.hash(), "a settled block follows the tip {tip}");
         self.log.append(block)
@@ -138,17 +204,7 @@ impl<F: Files> Store<F> {
     /// # Panics
     /// If it is not the state at the tip, or the certificate has no bytes or more than [`MAX_CERTIFICATE_BYTES`].
     pub fn certify(&mut self, state: &State, certificate: &Bytes) -> Result<(), Error> {
-        let Tip { point, .. } = self.log.end().tip;
-        assert_eq!((self.settled(), point), (state.next.0, state.tip.point), "a certificate is of the tip");
-        assert!(
-            (1..=MAX_CERTIFICATE_BYTES).contains(&certificate.len()),
-            "a format makes no such certificate"
-        );
-        let (Some(id), Some(last)) = (point.hash(), state.next.0.checked_sub(1)) else {
-            panic!("the origin needs no certificate");
-        };
-        let certified = Certified { position: Position(last), id, certificate: certificate.clone() };
-        let waiting = state.native().and_then(|native| native.pending.as_ref()).map(|change| change.height);
+        let (certified, waiting) = certified(self.log.end(), state, certificate);
         self.write(|store| store.certificates.put(certified, waiting))
     }
 
@@ -193,7 +249,9 @@ impl<F: Files> Store<F> {
 
     fn write_durably(&mut self) -> Result<(), Error> {
         // A tip never stands without the certificate that it came with, and a journal never knows more than the rest.
-        self.certificates.sync()?;
+        if self.log.bare().next.0 == 0 {
+            self.certificates.sync()?;
+        }
         self.log.sync()?;
         self.forks.sync()?;
         self.journal.sync()?;
@@ -227,6 +285,19 @@ impl<F: Files> Store<F> {
         self.failed = result.is_err();
         result
     }
+}
+
+/// The certificate of the last block before this end, and when a change of validators that is known there will be in
+/// force.
+fn certified(end: End, state: &State, certificate: &Bytes) -> (Certified, Option<Height>) {
+    let point = end.tip.point;
+    assert_eq!((end.next, point), (state.next, state.tip.point), "a certificate is of the tip");
+    assert!((1..=MAX_CERTIFICATE_BYTES).contains(&certificate.len()), "a format makes no such certificate");
+    let (Some(id), Some(last)) = (point.hash(), state.next.0.checked_sub(1)) else {
+        panic!("the origin needs no certificate");
+    };
+    let waiting = state.native().and_then(|native| native.pending.as_ref()).map(|change| change.height);
+    (Certified { position: Position(last), id, certificate: certificate.clone() }, waiting)
 }
 
 fn check_len(block: &Block) {

@@ -1,5 +1,5 @@
 //! Checking a whole store: every record, the index, the headers file, every hash and link, every certificate, and, if
-//! asked, every signature.
+//! asked, every signature. Of bare blocks, that is all but their bodies.
 //!
 //! It stops at the first thing that is wrong, and says where: a repair cuts the log there. Fork segments and
 //! snapshots are read by every start already.
@@ -8,11 +8,12 @@ use std::collections::VecDeque;
 use std::ops::ControlFlow;
 
 use bytes::Bytes;
-use chain::{Block, Counts, Format, Header, Position, State};
+use chain::{Counts, Format, Header, Position, State};
 
 use crate::error::{Damage, Error};
 use crate::files::Files;
 use crate::finality::{self, Finality};
+use crate::held::Held;
 use crate::index::{self, Entry, HEADERS, INDEX};
 use crate::judge::{Check, Item, Judge, Judged};
 use crate::parallel::{self, Pool};
@@ -42,6 +43,8 @@ impl Default for Verify {
 pub struct Verified {
     /// How many blocks hold, from the first on.
     pub blocks: u64,
+    /// How many of them are bare: their bodies are not held, and were not checked.
+    pub bare: u64,
     /// The state after them.
     pub state: State,
     /// Which checks ran.
@@ -52,16 +55,16 @@ pub struct Verified {
     pub problem: Option<Error>,
 }
 
-/// A settled block, and where its record lies.
+/// A settled block's header, and where its record lies.
 struct Settled {
-    block: Block,
+    header: Header,
     entry: Entry,
     certificate: Option<Bytes>,
 }
 
 impl Item for Settled {
     fn header(&self) -> &Header {
-        &self.block.header
+        &self.header
     }
 
     fn doubtful(&self) -> bool {
@@ -123,7 +126,14 @@ pub fn verify<F: Files>(
     });
     let damage = reader.check_certificates().err();
     let finality = run.finality.map(finality::Walk::end);
-    Verified { blocks: run.blocks, state, counts: run.counts, finality, problem: run.problem.or(damage) }
+    Verified {
+        blocks: run.blocks,
+        bare: run.blocks.min(reader.bare()),
+        state,
+        counts: run.counts,
+        finality,
+        problem: run.problem.or(damage),
+    }
 }
 
 struct Run<'a, F: Files> {
@@ -145,8 +155,8 @@ impl<F: Files> Run<'_, F> {
         self.problem = stretch.problem;
         let mut items = Vec::with_capacity(stretch.items.len());
         for item in stretch.items {
-            if !follows(self.last.as_ref(), &item.entry) {
-                let position = Position(self.pushed);
+            let position = Position(self.pushed);
+            if !follows(self.last.as_ref(), &item.entry, position.0 < self.reader.bare()) {
                 self.problem = Some(self.reader.damaged_at(INDEX, index::byte_of(position), Damage::Differs));
                 break;
             }
@@ -181,8 +191,12 @@ impl<F: Files> Run<'_, F> {
     }
 }
 
-/// Whether a record lies right behind the one before: no bytes of the log are left out.
-fn follows(before: Option<&Entry>, entry: &Entry) -> bool {
+/// Whether a record lies right behind the one before: no bytes of the log are left out. Bare blocks have none.
+fn follows(before: Option<&Entry>, entry: &Entry, is_bare: bool) -> bool {
+    if is_bare || entry.is_bare() {
+        return is_bare && (entry.segment, entry.offset, entry.len) == (0, 0, 0);
+    }
+    let before = before.filter(|before| !before.is_bare());
     let first = (0, HEADER_BYTES);
     let expected = before.map_or(first, |before| {
         (before.segment, before.offset.saturating_add(RECORD_HEADER_BYTES).saturating_add(before.len))
@@ -211,24 +225,42 @@ fn read_stretch<F: Files>(
     let mut start = 0;
     for (at, entry) in entries.into_iter().enumerate() {
         let position = Position(first.0 + at as u64);
-        let raw = reader.block(position)?.expect("below the settled end");
-        let damaged = |damage| reader.damaged_at(&Kind::Log.path(entry.segment), entry.offset.into(), damage);
-        let block =
-            format.block(&raw).map_err(|error| damaged(Damage::Block { reason: error.to_string() }))?;
-        let refused = |reason: chain::Reason| Error::Refused { position, reason: reason.to_string() };
-        format.check_body(&block).map_err(refused)?;
-        let header = &block.header;
+        let end = chunk.entries[at].end as usize;
+        let wire = chunk.bytes.slice(start..end);
+        start = end;
+        let header_at = entry.header_end.saturating_sub(wire.len() as u64);
+        let header = match reader.block(position)? {
+            Held::Here(raw) => header_of(reader, format, position, &entry, &raw)?,
+            Held::NotHeld => format.header(&wire).map_err(|error| {
+                reader.damaged_at(HEADERS, header_at, Damage::Block { reason: error.to_string() })
+            })?,
+            Held::Absent => unreachable!("below the settled end"),
+        };
         if (header.id, header.slot, header.height) != (entry.id, entry.slot, entry.height) {
             return Err(reader.damaged_at(INDEX, index::byte_of(position), Damage::Differs));
         }
-        let end = chunk.entries[at].end as usize;
-        if chunk.bytes[start..end] != header.wire[..] {
-            let offset = entry.header_end.saturating_sub(header.wire.len() as u64);
-            return Err(reader.damaged_at(HEADERS, offset, Damage::Differs));
+        if wire != header.wire {
+            return Err(reader.damaged_at(HEADERS, header_at, Damage::Differs));
         }
-        start = end;
         let certificate = reader.certificate(position)?;
-        items.push(Settled { block, entry, certificate });
+        items.push(Settled { header, entry, certificate });
     }
     Ok(())
+}
+
+/// The header of a block that is held, once the body was compared with it.
+fn header_of<F: Files>(
+    reader: &Reader<F>,
+    format: &Format,
+    position: Position,
+    entry: &Entry,
+    raw: &Bytes,
+) -> Result<Header, Error> {
+    let block = format.block(raw).map_err(|error| {
+        let damage = Damage::Block { reason: error.to_string() };
+        reader.damaged_at(&Kind::Log.path(entry.segment), entry.offset.into(), damage)
+    })?;
+    let refused = |reason: chain::Reason| Error::Refused { position, reason: reason.to_string() };
+    format.check_body(&block).map_err(refused)?;
+    Ok(block.header)
 }

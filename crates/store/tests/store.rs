@@ -10,7 +10,7 @@ use bytes::Bytes;
 use chain::{Block, Format, Hash, Header, Height, Point, Position, Slot, Tip, native};
 use store::files::{disk, memory};
 use store::verify;
-use store::{Config, Error, File as _, Files as _, Scan, Store, identity};
+use store::{Config, Error, File as _, Files as _, Held, Scan, Store, identity};
 use support::{Kept, ONE_THREAD, World, go_on};
 
 fn native_format(magic: u32) -> Format {
@@ -109,7 +109,7 @@ fn runs_hold_what_was_asked_for_and_no_more() {
     for (from, to, max_bytes) in [(0, 11, usize::MAX), (3, 8, 700), (5, 5, 0), (2, 99, 1), (11, 11, 4_096)] {
         let mut next = Position(from);
         let mut found = Vec::new();
-        while let Some(run) = reader.blocks(next, Position(to), max_bytes).expect("reads") {
+        while let Held::Here(run) = reader.blocks(next, Position(to), max_bytes).expect("reads") {
             assert_eq!((run.first(), run.count()), (next, run.blocks().len()));
             let bytes: usize = run.blocks().map(|block| block.len()).sum();
             assert!(run.count() == 1 || bytes <= max_bytes);
@@ -119,8 +119,8 @@ fn runs_hold_what_was_asked_for_and_no_more() {
         let end = (to as usize + 1).min(12);
         assert!(found.iter().eq(world.trunk[from as usize..end].iter().map(|block| &block.raw)));
     }
-    assert!(reader.blocks(Position(8), Position(3), 100).expect("reads").is_none());
-    assert!(reader.blocks(Position(12), Position(12), 100).expect("reads").is_none());
+    assert!(reader.blocks(Position(8), Position(3), 100).expect("reads").here().is_none());
+    assert!(reader.blocks(Position(12), Position(12), 100).expect("reads").here().is_none());
     assert!(reader.chunk(Position(12)).expect("reads").is_none());
 }
 
@@ -144,8 +144,11 @@ fn what_members_ask_for_is_read() {
         world.trunk[range].iter().map(|block| block.raw.len() as u64).sum()
     };
     let read = |from, to, max, max_bytes| {
-        let blocks =
-            reader.decoded(&world.format, Position(from), Position(to), max, max_bytes).expect("reads");
+        let blocks = reader
+            .decoded(&world.format, Position(from), Position(to), max, max_bytes)
+            .expect("reads")
+            .here()
+            .unwrap_or_default();
         let first = from as usize;
         assert_eq!(blocks, world.trunk[first.min(12)..(first + blocks.len()).min(12)]);
         blocks.len()
@@ -159,7 +162,11 @@ fn what_members_ask_for_is_read() {
     assert_eq!(read(2, 9, 9, bytes(2..6) - 1), 3);
     assert_eq!((read(12, 12, 9, 9), read(5, 4, 9, 9)), (0, 0));
     let between =
-        |from, to| reader.decoded_between(&world.format, &from, &to, 100, u64::MAX).expect("reads").len();
+        |from, to| match reader.decoded_between(&world.format, &from, &to, 100, u64::MAX).expect("reads") {
+            Held::Here(blocks) => blocks.len(),
+            Held::NotHeld => panic!("all bodies are held"),
+            Held::Absent => 0,
+        };
     assert_eq!((between(point(3), point(6)), between(point(3), unknown)), (4, 9));
     assert_eq!((between(unknown, point(6)), between(point(6), point(3))), (0, 0));
 }
@@ -229,7 +236,7 @@ fn readers_see_a_true_chain_while_it_grows() {
                     let mut reads = 0;
                     while !done.load(Ordering::Acquire) || reads == 0 {
                         let Some(last) = reader.settled().checked_sub(1) else { continue };
-                        let raw = reader.block(Position(last)).expect("reads").expect("is settled");
+                        let raw = reader.block(Position(last)).expect("reads").here().expect("is settled");
                         assert_eq!(raw, world.trunk[last as usize].raw);
                         let chunk = reader.chunk(Position(last)).expect("reads").expect("is settled");
                         assert_eq!(

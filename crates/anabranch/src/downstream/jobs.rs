@@ -2,7 +2,7 @@
 
 use chain::{Cursor, Point, Position};
 use ouroboros::server::Input;
-use store::{Files, Reader};
+use store::{Files, Held, Reader};
 
 /// Blocks are read in runs of this many bytes: large enough that a read is cheap, small enough that a client
 /// may hold one.
@@ -31,10 +31,10 @@ pub(super) fn check<F: Files>(log: &Reader<F>, position: Position, point: Point)
     }
 }
 
-/// Where two points are.
+/// Where two points are. A range that begins with a bare block is none: the client is told that there are no blocks.
 pub(super) fn range<F: Files>(log: &Reader<F>, from: &Point, to: &Point) -> Answer {
     match (log.locate(from), log.locate(to)) {
-        (Ok(from), Ok(to)) => Input::Range(from, to),
+        (Ok(from), Ok(to)) => Input::Range(from.filter(|from| from.0 >= log.bare()), to),
         (Err(error), _) | (_, Err(error)) => failed(&error),
     }
 }
@@ -42,8 +42,9 @@ pub(super) fn range<F: Files>(log: &Reader<F>, from: &Point, to: &Point) -> Answ
 /// A run of blocks.
 pub(super) fn blocks<F: Files>(log: &Reader<F>, from: Position, to: Position) -> Answer {
     match log.blocks(from, to, RUN_BYTES) {
-        Ok(Some(run)) => Input::Blocks(run.first(), run.blocks().collect()),
-        Ok(None) => not_there(from),
+        Ok(Held::Here(run)) => Input::Blocks(run.first(), run.blocks().collect()),
+        // No range begins with a bare block.
+        Ok(Held::NotHeld | Held::Absent) => not_there(from),
         Err(error) => failed(&error),
     }
 }

@@ -2,10 +2,10 @@
 //!
 //! The same stands in `sim`: `node` and `store` know nothing of each other, and this is all that joins them.
 
-use chain::{Format, Point, Position};
+use chain::{Block, Format, Point, Position};
 use consensus::quorum;
 use node::{Found, Load, Record};
-use store::{Error, Files, Reader, Store};
+use store::{Error, Files, Held, Reader, Store};
 
 /// Appends a record; durable after the next sync.
 pub(crate) fn append<F: Files>(store: &mut Store<F>, record: &Record) -> Result<(), Error> {
@@ -32,13 +32,21 @@ pub(crate) fn load<F: Files>(reader: &Reader<F>, format: &Format, load: &Load) -
         Load::Find(points) => Found::Place(reader.find(points)?),
         Load::Headers { from, max } => Found::Headers(reader.headers(format, *from, *max as usize)?),
         Load::Blocks { from, to, max, max_bytes } => {
-            Found::Blocks(reader.decoded_between(format, from, to, *max as usize, *max_bytes)?)
+            blocks(reader.decoded_between(format, from, to, *max as usize, *max_bytes)?)
         }
         Load::BlocksAt { from, max, max_bytes } => {
             let end = Position(u64::MAX);
-            Found::Blocks(reader.decoded(format, *from, end, *max as usize, *max_bytes)?)
+            blocks(reader.decoded(format, *from, end, *max as usize, *max_bytes)?)
         }
     })
+}
+
+/// Bodies that are not held are none for a peer, which asks another, and none for the application.
+fn blocks(held: Held<Vec<Block>>) -> Found {
+    match held {
+        Held::Here(blocks) => Found::Blocks(blocks),
+        Held::NotHeld | Held::Absent => Found::Blocks(Vec::new()),
+    }
 }
 
 /// Where a node goes on that the store recovered; without the newest blocks and the application.

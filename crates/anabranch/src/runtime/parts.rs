@@ -164,8 +164,9 @@ pub(super) async fn open(
 
 /// Why the log's first block cannot be this network's, if it cannot: networks of our own may share a magic.
 fn refused_first(reader: &Reader, format: &chain::Format) -> Result<Option<chain::Reason>, store::Error> {
-    let first = reader.block(Position(0))?.and_then(|raw| format.block(&raw).ok());
-    Ok(first.and_then(|block| format.next(&format.genesis(), &block.header).err()))
+    // Its body may not be held.
+    let first = reader.headers(format, Position(0), 1)?.pop();
+    Ok(first.and_then(|(header, _)| format.next(&format.genesis(), &header).err()))
 }
 
 /// Whether a journal was begun on another chain than this.
@@ -178,9 +179,9 @@ fn is_of_another_chain(journal: &Journal, format: &chain::Format) -> bool {
 fn recent(reader: &Reader, format: &chain::Format) -> Result<Vec<Arc<Entry>>, store::Error> {
     let settled = reader.settled();
     let mut entries = Vec::new();
-    for at in settled.saturating_sub(RECENT)..settled {
+    for at in settled.saturating_sub(RECENT).max(reader.bare())..settled {
         let position = Position(at);
-        let Some(raw) = reader.block(position)? else { break };
+        let store::Held::Here(raw) = reader.block(position)? else { break };
         let Ok(block) = format.block(&raw) else { break };
         entries.push(Arc::new(Entry { position, header: block.header, block: block.raw }));
     }

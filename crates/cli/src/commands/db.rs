@@ -72,6 +72,11 @@ fn run_verify(check: Check, repair: bool, config: &Config, output: Output) -> Re
                 irreversible before its newest block"
                     .to_owned()
             }
+            Error::Bare { .. } => {
+                "a repair cannot help: its bodies are not held, so that nothing can be made again; \
+                restore `index` and `headers`, or begin anew in an empty data directory"
+                    .to_owned()
+            }
             _ => format!(
                 "the first {} blocks are sound; `anabranch db verify --repair` cuts back to what is whole",
                 verified.blocks
@@ -92,6 +97,7 @@ fn print_verified(verified: &Verified, found: &Recovered, total: u64, output: Ou
     let object = json!({
         "blocks": blocks,
         "settled": total,
+        "bare": verified.bare,
         "forks": found.forks.len(),
         "cuts": cuts,
         "checks": {
@@ -112,6 +118,12 @@ fn print_verified(verified: &Verified, found: &Recovered, total: u64, output: Ou
     output.line(&object, || {
         let mut lines: Vec<_> = cuts.iter().map(|cut| format!("cut back: {cut}")).collect();
         lines.push(format!("{blocks} of {total} blocks are sound, up to {}", verified.state.tip.point));
+        if verified.bare > 0 {
+            lines.push(format!(
+                "of the first {} blocks the headers alone are held: their bodies were not checked",
+                verified.bare
+            ));
+        }
         if counts.kes + counts.signatures > 0 {
             lines.push(format!(
                 "checked {} block signatures, {} certificates, {} VRF proofs; {} nonces unknown",
@@ -187,8 +199,9 @@ fn export_blocks(file: &Path, config: &Config, output: Output) -> Result<(), Fai
         Box::new(BufWriter::new(created))
     };
     let bar = progress::bar("blocks", output.json || to_stdout);
-    let total = reader.settled();
-    let whole = (Position(0), Position(total.saturating_sub(1)));
+    let (settled, bare) = (reader.settled(), reader.bare());
+    let total = settled - bare;
+    let whole = (Position(bare), Position(settled.saturating_sub(1)));
     let written = if total == 0 {
         Ok(0)
     } else {
@@ -199,6 +212,9 @@ fn export_blocks(file: &Path, config: &Config, output: Output) -> Result<(), Fai
     };
     bar.finish_and_clear();
     let written = written.map_err(|error| Failure::new(Kind::Failed, error))?;
+    if bare > 0 {
+        eprintln!("left out the first {bare} blocks: their bodies are not held here");
+    }
     exported(written, total, to_stdout, &file.display().to_string(), output)
 }
 

@@ -62,12 +62,13 @@ impl World {
     fn recent(&self, node: u32, settled: u64) -> Result<Vec<Arc<Entry>>, Broken> {
         let lost = |error: store::Error| Broken::Lost { node, what: format!("the newest blocks: {error}") };
         let Some(store) = &self.hosts[node as usize].store else { return Ok(Vec::new()) };
-        let first = Position(settled.saturating_sub(RECENT));
         let reader = store.reader();
+        let first = Position(settled.saturating_sub(RECENT).max(reader.bare()));
         let blocks = reader.decoded(&self.format, first, Position(u64::MAX), RECENT as usize, u64::MAX);
-        let entries = (first.0..).zip(blocks.map_err(lost)?).map(|(position, block)| {
-            Arc::new(Entry { position: Position(position), header: block.header, block: block.raw })
-        });
+        let entries =
+            (first.0..).zip(blocks.map_err(lost)?.here().unwrap_or_default()).map(|(position, block)| {
+                Arc::new(Entry { position: Position(position), header: block.header, block: block.raw })
+            });
         Ok(entries.collect())
     }
 

@@ -9,6 +9,7 @@ use chain::{Format, Position};
 use super::chunk::Entry;
 use super::{PRIMARY_VERSION, SECONDARY_BYTES};
 use crate::files::{File as _, Files};
+use crate::held::Held;
 use crate::reader::Reader;
 
 /// How much is read at once.
@@ -35,6 +36,15 @@ pub enum Error {
     /// Only Cardano has `immutable` directories.
     #[error("only a chain of Cardano can be exported as an `immutable` directory: export blocks instead")]
     NotCardano,
+    /// The log begins above the first block.
+    #[error(
+        "the bodies of the first {blocks} blocks are not held here, and an `immutable` directory has all: use a node \
+         that took the whole chain"
+    )]
+    NotHeld {
+        /// How many.
+        blocks: u64,
+    },
     /// The target holds files.
     #[error("{dir} is not empty: give a new directory")]
     NotEmpty {
@@ -49,8 +59,8 @@ pub enum Error {
     },
 }
 
-/// Writes the blocks from `from` up to `to`, both included, one after the other as in a chunk file. Says how
-/// many were written; `progress` is told as well, and may break it off.
+/// Writes the blocks from `from` up to `to`, both included, one after the other as in a chunk file; those that are bare
+/// are left out. Says how many were written; `progress` is told as well, and may break it off.
 pub fn blocks<F: Files>(
     reader: &Reader<F>,
     (from, to): (Position, Position),
@@ -58,8 +68,9 @@ pub fn blocks<F: Files>(
     progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
 ) -> Result<u64, Error> {
     let failed = |source| Error::Io { path: "the output".into(), source };
+    let from = from.max(Position(reader.bare()));
     let mut next = from;
-    while let Some(run) = reader.blocks(next, to, RUN_BYTES)? {
+    while let Held::Here(run) = reader.blocks(next, to, RUN_BYTES)? {
         run.blocks().try_for_each(|block| out.write_all(&block)).map_err(failed)?;
         next = run.next();
         if progress(next.0 - from.0).is_break() {
@@ -82,6 +93,9 @@ pub fn export<F: Files, T: Files>(
         Format::Cardano(_) => format.security() * CHUNK_SECURITIES,
         Format::Native(_) => return Err(Error::NotCardano),
     };
+    if reader.bare() > 0 {
+        return Err(Error::NotHeld { blocks: reader.bare() });
+    }
     let failed = |source| Error::Io { path: target.show(""), source };
     if !target.list("").map_err(failed)?.is_empty() {
         return Err(Error::NotEmpty { dir: target.show("") });
@@ -89,7 +103,7 @@ pub fn export<F: Files, T: Files>(
     target.create_dir("").map_err(failed)?;
     let mut writer = Writer { target, chunk_slots, chunk: ChunkFiles::default() };
     let mut next = Position(0);
-    while let Some(run) = reader.blocks(next, Position(u64::MAX), RUN_BYTES)? {
+    while let Held::Here(run) = reader.blocks(next, Position(u64::MAX), RUN_BYTES)? {
         for (position, raw) in (next.0..).map(Position).zip(run.blocks()) {
             let header = format.block(&raw).map_err(|_| Error::Block { position })?.header;
             let (offset, len) = header_place(&raw).ok_or(Error::Block { position })?;

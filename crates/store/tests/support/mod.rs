@@ -8,7 +8,7 @@ use bytes::Bytes;
 use chain::{Block, Format, Hash, Position, Slot, State, native};
 use store::files::memory;
 use store::verify::{self, Verify};
-use store::{Config, Error, Reader, Recovered, Scan, Store};
+use store::{Config, Error, Held, Reader, Recovered, Scan, Store};
 
 /// A trunk and, beside some of its blocks, a sibling that nobody follows.
 pub(crate) struct World {
@@ -124,7 +124,12 @@ impl World {
             let position = Position(number as u64);
             let is_settled = position.0 < settled;
             match reader.block(position) {
-                Ok(raw) => assert_eq!(raw, is_settled.then(|| block.raw.clone())),
+                Ok(held) => {
+                    let is_bare = matches!(held, Held::NotHeld);
+                    assert_eq!(is_bare, position.0 < reader.bare().min(settled), "{position}");
+                    let raw = held.here();
+                    assert_eq!(raw, (is_settled && !is_bare).then(|| block.raw.clone()));
+                }
                 Err(error) => allowed(error),
             }
             match reader.locate(&block.header.point()) {
