@@ -4,7 +4,7 @@
 //! counts as [`Verdict::Ignore`]. A slow application delays its own transactions and blocks and nothing else.
 
 use bytes::Bytes;
-use chain::native::Validators;
+use chain::native::{StateRoot, Validators};
 use chain::{Block, Hash, Tip};
 
 /// A question to the application.
@@ -36,6 +36,58 @@ pub enum Question {
         /// The block.
         block: Block,
     },
+    /// Something about snapshots of its state.
+    Snapshot(Snapshot),
+}
+
+/// A question about snapshots.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Snapshot {
+    /// Of which states does it give pieces? Answered by [`Answer::Snapshots`].
+    Offered,
+    /// A piece, for a peer. Answered by [`Answer::Piece`].
+    Piece {
+        /// Of which state.
+        of: StateRoot,
+        /// The piece's name.
+        name: Bytes,
+    },
+    /// Begin to put this state together. Answered by [`Answer::Restoring`].
+    Restore {
+        /// Which.
+        to: StateRoot,
+    },
+    /// Take this piece, whoever gave it. Answered by [`Answer::Taken`].
+    Take {
+        /// The piece's name.
+        name: Bytes,
+        /// The piece.
+        piece: Bytes,
+    },
+    /// No piece is wanted any more: stand there. Answered by [`Answer::Applied`].
+    Restored {
+        /// The block that it is the state after.
+        tip: Tip,
+    },
+    /// Drop what was put together: nothing is taken after all. Answered by [`Answer::Restoring`] with `None`.
+    Forget,
+}
+
+/// What became of a piece of a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Taken {
+    /// It was right, and is kept; these are wanted as well now.
+    Right {
+        /// Their names.
+        more: Vec<Bytes>,
+    },
+    /// It is not what it should be, whoever gave it: nothing was taken, and it is still wanted.
+    Wrong {
+        /// Why, for a person.
+        reason: String,
+    },
+    /// It is not wanted, or not any more.
+    Unasked,
 }
 
 /// The application's answer.
@@ -47,7 +99,16 @@ pub enum Answer {
     Built(Vec<Hash>),
     /// To a delivery: where the application stands now.
     Applied(Applied),
-    /// It cannot go on, for its own reasons: nothing more is delivered, and the status says so.
+    /// The states of which it gives pieces, newest first.
+    Snapshots(Vec<StateRoot>),
+    /// The piece; `None` where it does not give it, or not any more.
+    Piece(Option<Bytes>),
+    /// The pieces that it wants first; `None` where it takes no snapshots, or not any more.
+    Restoring(Option<Vec<Bytes>>),
+    /// What became of a piece.
+    Taken(Taken),
+    /// It cannot go on, for its own reasons: nothing more is delivered, and the status says so. To a question about
+    /// snapshots: it has no answer to this one.
     Failed {
         /// The reason, for a person.
         reason: String,

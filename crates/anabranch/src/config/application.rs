@@ -47,6 +47,9 @@ pub struct Application {
     pub max_delivered: NonZeroU32,
     /// How long a stop waits for an application that is at work.
     pub grace_ms: NonZeroU64,
+    /// An application that gives newcomers its state keeps it after every so many blocks: the same at all nodes of a chain,
+    /// so that one newcomer can ask many.
+    pub snapshot_every: NonZeroU64,
 }
 
 impl Default for Application {
@@ -67,6 +70,8 @@ impl Default for Application {
             max_delivered: nonzero32(64),
             // Longer than a sync of a slow disk.
             grace_ms: nonzero(5_000),
+            // With a block a second a quarter of an hour, and as long to take one while the next is kept already.
+            snapshot_every: nonzero(1_000),
         }
     }
 }

@@ -20,20 +20,26 @@ mod queries;
 mod queue;
 
 use bytes::Bytes;
-use chain::native::transactions;
+use chain::native::{StateRoot, transactions};
 use chain::{Block, Hash, Tip};
 
-pub use node::application::{Answer, Applied, Question, Verdict};
+pub use node::application::{Answer, Applied, Question, Snapshot, Taken, Verdict};
 pub use pool::{Config, Pool};
 pub use queries::{Queries, Unanswered};
 
 /// How many bytes a transaction takes in a block beside its own, at most.
 pub const TRANSACTION_HEAD_BYTES: u64 = 5;
 
+/// How many bytes the name of a piece has at most.
+pub const MAX_PIECE_NAME_BYTES: usize = 64;
+
+/// How many bytes a piece of a snapshot has at most: a message that no link minds.
+pub const MAX_PIECE_BYTES: usize = 1 << 20;
+
 /// An application: what the blocks of a chain mean.
 ///
-/// Its methods are called from the threads of a [`Pool`] and may block. `check_tx` may run on several threads at
-/// once and beside the others; of the others, one runs at a time. After the same blocks, the applications of all
+/// Its methods are called from the threads of a [`Pool`] and may block. `check_tx`, `snapshots` and `piece` may run on
+/// several threads at once and beside the others; of the others, one runs at a time. After the same blocks, the applications of all
 /// nodes must be in the same state: whatever decides what a block does (no clock, no randomness, no order of a hash
 /// map) comes out of the blocks.
 pub trait Logic: Send + Sync + 'static {
@@ -100,6 +106,56 @@ pub trait Logic: Send + Sync + 'static {
     /// [`applied`](Self::applied) at the next start.
     fn deliver_all(&self, blocks: &[Block]) -> Result<Vec<Applied>, Failed> {
         blocks.iter().map(|block| self.deliver(block)).collect()
+    }
+
+    /// Of which states it gives snapshots to newcomers, newest first; the same at all nodes, as far as they are there.
+    ///
+    /// Unless the application says otherwise: of none.
+    fn snapshots(&self) -> Vec<StateRoot> {
+        Vec::new()
+    }
+
+    /// A piece of a snapshot; `None` where there is none of this name, or the snapshot is gone. Names are the
+    /// application's own, of at most [`MAX_PIECE_NAME_BYTES`] bytes, and a piece has at most [`MAX_PIECE_BYTES`].
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn piece(&self, _of: &StateRoot, _name: &[u8]) -> Result<Option<Bytes>, Failed> {
+        Ok(None)
+    }
+
+    /// Begins to put the state with this root together, dropping what it had begun before; which pieces it wants first,
+    /// or `None` where it takes no snapshots. Until [`restored`](Self::restored) it stands where it stood.
+    ///
+    /// # Errors
+    /// When it cannot go on.
+    fn restore(&self, _to: &StateRoot) -> Result<Option<Vec<Bytes>>, Failed> {
+        Ok(None)
+    }
+
+    /// Takes a piece that anybody may have given: what it wants next, or what is wrong with it.
+    ///
+    /// # Errors
+    /// When it cannot go on, for reasons of its own.
+    fn restore_piece(&self, _name: &[u8], _piece: &[u8]) -> Result<Taken, Failed> {
+        Ok(Taken::Unasked)
+    }
+
+    /// No piece is wanted any more: the state takes the place of the one before, at once and for good. It is that after
+    /// this block, and deliveries go on after it.
+    ///
+    /// # Errors
+    /// When pieces are missing, or it cannot go on.
+    fn restored(&self, _tip: Tip) -> Result<Applied, Failed> {
+        Err(Failed::new("this application takes no snapshots"))
+    }
+
+    /// Drops what it had begun to put together.
+    ///
+    /// # Errors
+    /// When it cannot go on.
+    fn forget_restore(&self) -> Result<(), Failed> {
+        Ok(())
     }
 
     /// Answers what a reader asks of its state: the body of `POST /query`, in the application's own encoding, as is the

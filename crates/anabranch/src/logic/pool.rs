@@ -1,5 +1,5 @@
 //! The threads that ask the application: one takes deliveries and what must see them, one answers readers, the others
-//! check transactions.
+//! check transactions and give pieces of snapshots to peers.
 //!
 //! A panic of the application does not leave its thread. Where it was asked for a verdict or for a block to build, it
 //! could not tell; where it was to take in a block, it has failed: no later block may be delivered over a hole.
@@ -12,11 +12,11 @@ use std::time::Duration;
 
 use chain::Block;
 use node::Ticket;
-use node::application::{Answer, Question, Verdict};
+use node::application::{Answer, Question, Snapshot, Verdict};
 
 use super::queries::{Queries, Unanswered};
 use super::queue::{Job, Next, Queues};
-use super::{Failed, Logic};
+use super::{Failed, Logic, MAX_PIECE_BYTES};
 
 /// How the application is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -267,8 +267,31 @@ fn asked(logic: &dyn Logic, question: &Question) -> Answer {
         Question::Build { parent, max_bytes, candidates } => {
             Answer::Built(logic.build(*parent, *max_bytes, candidates))
         }
+        Question::Snapshot(about) => snapshot(logic, about).unwrap_or_else(failed),
         Question::Deliver { .. } => unreachable!("deliveries have a way of their own"),
     }
+}
+
+fn snapshot(logic: &dyn Logic, about: &Snapshot) -> Result<Answer, Failed> {
+    Ok(match about {
+        Snapshot::Offered => Answer::Snapshots(logic.snapshots()),
+        Snapshot::Piece { of, name } => {
+            let piece = logic.piece(of, name)?;
+            // One that no peer would take is none.
+            Answer::Piece(piece.filter(|piece| piece.len() <= MAX_PIECE_BYTES))
+        }
+        Snapshot::Restore { to } => Answer::Restoring(logic.restore(to)?),
+        Snapshot::Take { name, piece } => Answer::Taken(logic.restore_piece(name, piece)?),
+        Snapshot::Restored { tip } => Answer::Applied(logic.restored(*tip)?),
+        Snapshot::Forget => {
+            logic.forget_restore()?;
+            Answer::Restoring(None)
+        }
+    })
+}
+
+fn failed(why: Failed) -> Answer {
+    Answer::Failed { reason: why.reason }
 }
 
 /// The answer in the application's place.
@@ -276,6 +299,7 @@ fn cannot_tell(question: &Question) -> Answer {
     match question {
         Question::CheckTx { .. } | Question::CheckBlock { .. } => Answer::Verdict(Verdict::Ignore),
         Question::Build { .. } => Answer::Built(Vec::new()),
+        Question::Snapshot(_) => failed(Failed::new("the application did not answer in time")),
         Question::Deliver { .. } => unreachable!("deliveries are never refused"),
     }
 }

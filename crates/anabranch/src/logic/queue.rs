@@ -1,5 +1,5 @@
-//! What waits for the application: queues with their bounds, one in order, one of transactions to check, one of what
-//! readers ask.
+//! What waits for the application: queues with their bounds, one in order, one of transactions to check and of pieces to give,
+//! one of what readers ask.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use chain::Block;
 use node::Ticket;
-use node::application::Question;
+use node::application::{Question, Snapshot};
 
 use super::pool::Config;
 use super::queries::Query;
@@ -23,7 +23,12 @@ pub(super) struct Job {
 impl Job {
     /// Whether it waited so long that nobody wants the answer any more.
     pub(super) fn is_stale(&self, patience: Duration) -> bool {
-        self.since.elapsed() >= patience
+        self.is_passing() && self.since.elapsed() >= patience
+    }
+
+    /// Whether what it is about passes: then few may wait, and none for long.
+    fn is_passing(&self) -> bool {
+        matches!(self.question, Question::CheckBlock { .. } | Question::Build { .. })
     }
 }
 
@@ -50,7 +55,7 @@ pub(super) struct Queues {
 #[derive(Debug, Default)]
 struct State {
     ordered: VecDeque<Job>,
-    /// How many of `ordered` are no deliveries.
+    /// How many of `ordered` are about what passes.
     asked: usize,
     checks: VecDeque<Job>,
     /// What the transactions of `checks` hold.
@@ -76,6 +81,14 @@ impl Queues {
                 state.checks.push_back(job(question));
                 self.checks.notify_one();
             }
+            // What others want of it comes beside what it does for itself.
+            Question::Snapshot(Snapshot::Offered | Snapshot::Piece { .. }) => {
+                if state.checks.len() >= config.max_checks {
+                    return Some(question);
+                }
+                state.checks.push_back(job(question));
+                self.checks.notify_one();
+            }
             Question::CheckBlock { .. } | Question::Build { .. } => {
                 if state.asked >= config.max_asked {
                     return Some(question);
@@ -84,7 +97,8 @@ impl Queues {
                 state.ordered.push_back(job(question));
                 self.ordered.notify_one();
             }
-            Question::Deliver { .. } => {
+            // How many of these there are, the node bounds, and it waits for each.
+            Question::Deliver { .. } | Question::Snapshot(_) => {
                 state.ordered.push_back(job(question));
                 self.ordered.notify_one();
             }
@@ -103,7 +117,7 @@ impl Queues {
                     blocks.push((ticket, block))
                 }
                 Some(job) if blocks.is_empty() => {
-                    state.asked -= 1;
+                    state.asked -= usize::from(job.is_passing());
                     return Some(Next::Ask(job));
                 }
                 Some(job) => {
@@ -116,7 +130,7 @@ impl Queues {
         Some(Next::Deliver(blocks))
     }
 
-    /// The next transaction to check. Waits for one; `None` once closed.
+    /// The next transaction to check, or piece to give. Waits for one; `None` once closed.
     pub(super) fn next_check(&self) -> Option<Job> {
         let mut state = self.wait(&self.checks, |state| !state.checks.is_empty())?;
         let job = state.checks.pop_front()?;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chain::format::Detail;
-use chain::native::{Builder, Key, Params};
+use chain::native::{Builder, Key, Params, StateRoot};
 use chain::{Format, Height, Slot};
 use node::Ticket;
 
@@ -19,6 +19,9 @@ const BLOCK: u8 = b'b';
 const PANIC: u8 = b'p';
 const REJECT: u8 = b'r';
 const IGNORE: u8 = b'i';
+
+/// The state that it gives and takes.
+const STATE: StateRoot = StateRoot { height: Height(9), root: Hash([9; 32]) };
 
 /// What the application did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,6 +102,25 @@ impl Logic for Told {
     fn query(&self, question: &[u8]) -> Result<Bytes, Failed> {
         self.obey(question);
         Ok(Bytes::copy_from_slice(question))
+    }
+
+    fn snapshots(&self) -> Vec<StateRoot> {
+        vec![STATE]
+    }
+
+    fn piece(&self, of: &StateRoot, name: &[u8]) -> Result<Option<Bytes>, Failed> {
+        self.obey(name);
+        Ok((*of == STATE).then(|| Bytes::from(vec![7; usize::from(name[0])])))
+    }
+
+    fn restore(&self, to: &StateRoot) -> Result<Option<Vec<Bytes>>, Failed> {
+        Ok((*to == STATE).then(|| vec![Bytes::from_static(b"first")]))
+    }
+
+    fn restore_piece(&self, name: &[u8], piece: &[u8]) -> Result<Taken, Failed> {
+        self.obey(name);
+        let seen = self.seen().to_string().into();
+        Ok(if piece == name { Taken::Right { more: vec![seen] } } else { Taken::Unasked })
     }
 
     fn deliver(&self, block: &Block) -> Result<Applied, Failed> {
@@ -253,6 +275,56 @@ fn a_blocked_delivery_holds_up_no_transaction() {
     }
     scene.go_on.send(()).expect("it waits");
     assert!(matches!(scene.answer(), (0, Answer::Applied(_))));
+}
+
+fn piece(of: StateRoot, name: &[u8]) -> Question {
+    Question::Snapshot(Snapshot::Piece { of, name: Bytes::copy_from_slice(name) })
+}
+
+#[test]
+fn pieces_are_given_to_peers_while_a_delivery_is_blocked() {
+    let scene = Scene::new(Config::default());
+    let blocks = blocks(&["b"]);
+    scene.ask(0, deliver(&blocks[0]));
+    scene.wait_until_it_blocks();
+    scene.ask(1, Question::Snapshot(Snapshot::Offered));
+    assert_eq!(scene.answer(), (1, Answer::Snapshots(vec![STATE])));
+    scene.ask(2, piece(STATE, &[200]));
+    assert_eq!(scene.answer(), (2, Answer::Piece(Some(Bytes::from(vec![7; 200])))));
+    scene.ask(3, piece(StateRoot { height: Height(8), ..STATE }, &[200]));
+    assert_eq!(scene.answer(), (3, Answer::Piece(None)));
+    scene.ask(4, piece(STATE, b"p"));
+    let (4, Answer::Failed { reason }) = scene.answer() else { panic!("it panicked over this one") };
+    assert!(!reason.is_empty());
+    scene.go_on.send(()).expect("it waits");
+    assert!(matches!(scene.answer(), (0, Answer::Applied(_))));
+}
+
+#[test]
+fn a_state_is_put_together_in_the_order_of_deliveries() {
+    // As those it waits as long as it must: half a state is of no use.
+    let scene = Scene::new(Config { patience: Duration::ZERO, max_asked: 0, ..Config::default() });
+    let blocks = blocks(&["x", "x"]);
+    let ask = |ticket, about| scene.ask(ticket, Question::Snapshot(about));
+    let take =
+        |name: &[u8]| Snapshot::Take { name: Bytes::copy_from_slice(name), piece: Bytes::from_static(b"n") };
+    scene.ask(0, deliver(&blocks[0]));
+    ask(1, Snapshot::Restore { to: STATE });
+    ask(2, take(b"n"));
+    ask(3, take(b"another"));
+    scene.ask(4, deliver(&blocks[1]));
+    ask(5, take(b"n"));
+    ask(6, Snapshot::Restored { tip: Tip::default() });
+    assert!(matches!(scene.answer(), (0, Answer::Applied(_))));
+    assert_eq!(scene.answer(), (1, Answer::Restoring(Some(vec![Bytes::from_static(b"first")]))));
+    let seen = |count: &'static str| Answer::Taken(Taken::Right { more: vec![count.into()] });
+    assert_eq!(scene.answer(), (2, seen("1")));
+    assert_eq!(scene.answer(), (3, Answer::Taken(Taken::Unasked)));
+    assert!(matches!(scene.answer(), (4, Answer::Applied(_))));
+    assert_eq!(scene.answer(), (5, seen("2")));
+    assert!(matches!(scene.answer(), (6, Answer::Failed { .. })), "unless it says otherwise it takes none");
+    ask(7, Snapshot::Forget);
+    assert_eq!(scene.answer(), (7, Answer::Restoring(None)));
 }
 
 #[test]

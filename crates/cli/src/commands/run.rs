@@ -50,6 +50,7 @@ fn role(config: &Config, network: &NetworkId, data_dir: &Path) -> Result<Role, F
     }
     let key = key_file::validator(config.consensus.key.as_deref(), data_dir).map_err(key::in_the_way)?;
     let (data_dir, params) = (data_dir.to_owned(), params.clone());
-    let kv = Application::later(move || Ok(Arc::new(Kv::open_in(&data_dir, params)?)));
+    let every = config.application.snapshot_every;
+    let kv = Application::later(move || Ok(Arc::new(Kv::open_in(&data_dir, params)?.with_snapshots(every))));
     Ok(Role::Member { key, logic: Some(kv) })
 }

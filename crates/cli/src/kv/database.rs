@@ -1,4 +1,5 @@
-//! The file that the application keeps its state in: one `redb` database with three tables.
+//! The file that the application keeps its state in: one `redb` database with three tables, and two more while a state
+//! is put together from pieces ([`snapshot`](super::snapshot)).
 //!
 //! | table | from | to |
 //! |---|---|---|
@@ -26,6 +27,11 @@ const CACHE_BYTES: usize = 64 << 20;
 pub(super) const ABOUT: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("about");
 pub(super) const ENTRIES: TableDefinition<'_, &[u8; 32], (&[u8], &[u8])> = TableDefinition::new("entries");
 pub(super) const TREE: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("tree");
+
+/// The tables of a state that is being put together, in the shape of those that they will replace.
+pub(super) const NEW_ENTRIES: TableDefinition<'_, &[u8; 32], (&[u8], &[u8])> =
+    TableDefinition::new("new-entries");
+pub(super) const NEW_TREE: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("new-tree");
 
 /// Why the state cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -144,6 +150,9 @@ pub(super) fn set_up(database: &Database, path: &Path, params: &Params) -> Resul
         };
         writing.open_table(ENTRIES)?;
         writing.open_table(TREE)?;
+        // A process that ended while it put a state together begins anew.
+        writing.delete_table(NEW_ENTRIES)?;
+        writing.delete_table(NEW_TREE)?;
         writing.commit()?;
         Ok(found)
     })?;
@@ -153,6 +162,14 @@ pub(super) fn set_up(database: &Database, path: &Path, params: &Params) -> Resul
         (VERSION, found) => Err(Error::OtherChain { path, found }),
         (found, _) => Err(Error::Version { path, found }),
     }
+}
+
+/// Drops the tables of a state that was being put together.
+pub(super) fn forget_new(database: &Database) -> Result<(), Fault> {
+    let writing = database.begin_write()?;
+    writing.delete_table(NEW_ENTRIES)?;
+    writing.delete_table(NEW_TREE)?;
+    Ok(writing.commit()?)
 }
 
 /// A tip as it is stored.

@@ -1,8 +1,8 @@
 //! The application as the node sees it.
 
-use anabranch::chain::native::transactions;
+use anabranch::chain::native::{StateRoot, transactions};
 use anabranch::chain::{Block, Hash, Tip};
-use anabranch::logic::{Applied, Failed, Logic, TRANSACTION_HEAD_BYTES, Verdict};
+use anabranch::logic::{Applied, Failed, Logic, TRANSACTION_HEAD_BYTES, Taken, Verdict};
 use bytes::Bytes;
 
 use super::{Answer, Electorate, Kv, Question, Refusal};
@@ -72,8 +72,44 @@ impl Logic for Kv {
             }
             parent = Some(block.header.id);
         }
-        let after = self.take_in(blocks)?;
+        let mut after = Vec::with_capacity(blocks.len());
+        // A state is one that can be kept where a transaction ends.
+        for blocks in blocks.split_inclusive(|block| self.is_for_newcomers(&block.header.tip())) {
+            after.extend(self.take_in(blocks)?);
+        }
         Ok(after.into_iter().map(|(tip, root, electorate)| applied(tip, root, electorate)).collect())
+    }
+
+    fn snapshots(&self) -> Vec<StateRoot> {
+        let snapshots = self.kept_snapshots();
+        snapshots.iter().rev().map(|it| StateRoot { height: it.tip.height, root: it.root }).collect()
+    }
+
+    fn piece(&self, of: &StateRoot, name: &[u8]) -> Result<Option<Bytes>, Failed> {
+        let snapshots = self.kept_snapshots();
+        let found = snapshots.iter().find(|it| (it.tip.height, it.root) == (of.height, of.root));
+        let Some(snapshot) = found else { return Ok(None) };
+        let piece = self.guarded(|| snapshot.piece(name, self.piece_bytes))?;
+        Ok(piece.map(|piece| piece.encode().into()))
+    }
+
+    fn restore(&self, to: &StateRoot) -> Result<Option<Vec<Bytes>>, Failed> {
+        Ok(Some(self.begin_restoring(*to)?.into_iter().map(Bytes::from).collect()))
+    }
+
+    fn restore_piece(&self, name: &[u8], piece: &[u8]) -> Result<Taken, Failed> {
+        Ok(self.take_piece(name, piece)?)
+    }
+
+    fn restored(&self, tip: Tip) -> Result<Applied, Failed> {
+        match self.end_restoring(tip)? {
+            true => self.applied(),
+            false => Err(Failed::new("pieces of the state are missing, or it is another block's")),
+        }
+    }
+
+    fn forget_restore(&self) -> Result<(), Failed> {
+        Ok(self.drop_restoring()?)
     }
 
     fn query(&self, question: &[u8]) -> Result<Bytes, Failed> {

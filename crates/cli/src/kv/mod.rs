@@ -15,11 +15,13 @@ mod electorate;
 mod logic;
 mod proof;
 mod query;
+mod snapshot;
 mod tree;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anabranch::chain::native::{Fields, Params, StateRoot, blake2b, transactions};
 use anabranch::chain::{Block, Hash, Height, Tip};
@@ -28,12 +30,14 @@ use redb::{Database, ReadableTable, WriteTransaction};
 use crate::transaction::Transaction;
 use database::{ABOUT, ENTRIES, Fault, Snapshot, TREE, guarded};
 use proof::{EMPTY, bit, inner, leaf};
+use snapshot::Restoring;
 use tree::{Changed, Writer};
 
 pub use database::Error;
 pub use electorate::{Electorate, Refusal};
 pub use proof::{Malformed, Proof};
 pub use query::{Answer, Question};
+pub use snapshot::{MAX_PIECE_BYTES, Part, Piece};
 
 /// The folder inside a data directory that an application may make before the node's first start.
 pub const FOLDER: &str = "application";
@@ -52,6 +56,14 @@ pub struct Kv {
     database: Database,
     /// The newest states, newest last; never empty.
     states: Mutex<VecDeque<Arc<Snapshot>>>,
+    /// The states that newcomers may take, newest last.
+    snapshots: Mutex<VecDeque<Arc<Snapshot>>>,
+    /// After every so many blocks there is one.
+    snapshot_every: NonZeroU64,
+    /// How many bytes a piece of them has at most.
+    piece_bytes: usize,
+    /// The state that is being put together.
+    restoring: Mutex<Option<Restoring>>,
 }
 
 /// What a key has, and what shows it.
@@ -97,9 +109,20 @@ impl Kv {
     }
 
     fn over(database: Database, path: &Path, params: Arc<Params>) -> Result<Self, Error> {
-        let now = guarded(path, || Snapshot::take(&database, &params))?;
-        let states = Mutex::new(VecDeque::from([Arc::new(now)]));
-        Ok(Self { path: path.to_owned(), params, database, states })
+        let now = Arc::new(guarded(path, || Snapshot::take(&database, &params))?);
+        // What an earlier process kept is gone with it: until it is time for the next, newcomers may have this one.
+        let kept = now.tip.point.hash().is_some().then(|| Arc::clone(&now));
+        let states = Mutex::new(VecDeque::from([now]));
+        Ok(Self {
+            path: path.to_owned(),
+            params,
+            database,
+            states,
+            snapshots: Mutex::new(kept.into_iter().collect()),
+            snapshot_every: snapshot::SNAPSHOT_EVERY,
+            piece_bytes: MAX_PIECE_BYTES,
+            restoring: Mutex::default(),
+        })
     }
 
     /// Opens the state of the node with this data directory, or makes an empty one.
@@ -111,6 +134,13 @@ impl Kv {
         std::fs::create_dir_all(&folder)
             .map_err(|error| Error::Disk { path: folder.clone(), reason: error.to_string() })?;
         Self::open(&folder.join(NAME), params)
+    }
+
+    /// Keeps the states after every so many blocks for newcomers, in the place of 1,000.
+    #[must_use]
+    pub fn with_snapshots(mut self, every: NonZeroU64) -> Self {
+        self.snapshot_every = every;
+        self
     }
 
     /// What a key has in the newest state, or in that after the block at `height` while it is kept: `None` where it
@@ -164,6 +194,37 @@ impl Kv {
         }
     }
 
+    fn guarded<T>(&self, work: impl FnOnce() -> Result<T, Fault>) -> Result<T, Error> {
+        guarded(&self.path, work)
+    }
+
+    fn restoring(&self) -> MutexGuard<'_, Option<Restoring>> {
+        self.restoring.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The states that newcomers may take, newest last.
+    fn kept_snapshots(&self) -> Vec<Arc<Snapshot>> {
+        self.snapshots.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
+    /// Keeps the newest state readable, in the place of the oldest where there are too many.
+    fn keep(&self, newest: Snapshot) {
+        let newest = Arc::new(newest);
+        if self.is_for_newcomers(&newest.tip) {
+            push(&self.snapshots, Arc::clone(&newest), snapshot::MAX_SNAPSHOTS);
+        }
+        push(&self.states, newest, MAX_STATES);
+    }
+
+    /// Keeps a state that has taken the place of all before.
+    fn keep_alone(&self, newest: Snapshot) {
+        let newest = Arc::new(newest);
+        let kept = self.is_for_newcomers(&newest.tip).then(|| Arc::clone(&newest));
+        *self.snapshots.lock().unwrap_or_else(PoisonError::into_inner) = kept.into_iter().collect();
+        // Never empty: others ask for the newest meanwhile.
+        *self.states.lock().unwrap_or_else(PoisonError::into_inner) = VecDeque::from([newest]);
+    }
+
     fn damaged(&self, reason: &str) -> Error {
         Error::Damaged { path: self.path.clone(), reason: reason.to_owned() }
     }
@@ -183,6 +244,11 @@ impl Kv {
         }
     }
 
+    /// Whether the state after this block is kept for newcomers.
+    fn is_for_newcomers(&self, tip: &Tip) -> bool {
+        tip.point.hash().is_some() && (tip.height.0 + 1).is_multiple_of(self.snapshot_every.get())
+    }
+
     /// Takes in some blocks, oldest first, all or none; tip, root and validators after each.
     fn take_in(&self, blocks: &[Block]) -> Result<Vec<(Tip, Hash, Electorate)>, Error> {
         let before = self.newest();
@@ -199,12 +265,7 @@ impl Kv {
                 writing.open_table(ABOUT)?.insert("tip", database::stored(tip).as_slice())?;
             }
             writing.commit()?;
-            let newest = Arc::new(Snapshot::take(&self.database, &self.params)?);
-            let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
-            states.push_back(newest);
-            if states.len() > MAX_STATES {
-                states.pop_front();
-            }
+            self.keep(Snapshot::take(&self.database, &self.params)?);
             Ok(after)
         })?;
         Ok(after)
@@ -234,6 +295,15 @@ impl std::fmt::Debug for Kv {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (tip, root) = self.stand();
         f.debug_struct("Kv").field("path", &self.path).field("tip", &tip).field("root", &root).finish()
+    }
+}
+
+/// Adds a state to those that are kept, of which there are so many at most.
+fn push(states: &Mutex<VecDeque<Arc<Snapshot>>>, newest: Arc<Snapshot>, max: usize) {
+    let mut states = states.lock().unwrap_or_else(PoisonError::into_inner);
+    states.push_back(newest);
+    if states.len() > max {
+        states.pop_front();
     }
 }
 

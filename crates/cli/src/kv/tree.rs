@@ -14,6 +14,7 @@ use redb::{ReadableTable, Table};
 
 use super::database::Fault;
 use super::proof::{EMPTY, MAX_DEPTH, Proof, bit, inner, leaf};
+use super::snapshot::Part;
 
 /// How many levels a page has.
 const LEVELS: usize = 4;
@@ -44,13 +45,14 @@ impl Node {
 
 /// A way from the root: the first bits of a hash.
 #[derive(Debug, Clone, Copy)]
-struct Way {
+pub(super) struct Way {
     bits: Hash,
     depth: usize,
 }
 
 impl Way {
-    const ROOT: Self = Self { bits: Hash([0; 32]), depth: 0 };
+    /// To the root.
+    pub(super) const ROOT: Self = Self { bits: Hash([0; 32]), depth: 0 };
 
     fn down(mut self, right: bool) -> Self {
         // Equal hashes would be needed to get deeper.
@@ -80,12 +82,37 @@ impl Way {
         (key, place)
     }
 
+    /// How many turns it has.
+    pub(super) fn depth(&self) -> usize {
+        self.depth
+    }
+
+    /// A name for the node at its end: the number of turns, two bytes, then their bits, filled up with zeros.
+    pub(super) fn name(&self) -> Vec<u8> {
+        let depth = u16::try_from(self.depth).expect("a way has at most as many turns as a hash has bits");
+        [&depth.to_be_bytes(), &self.bits.0[..self.depth.div_ceil(8)]].concat()
+    }
+
+    /// Reads a name.
+    pub(super) fn of_name(name: &[u8]) -> Option<Self> {
+        let (depth, bits) = name.split_first_chunk()?;
+        let depth = usize::from(u16::from_be_bytes(*depth));
+        if depth > MAX_DEPTH || bits.len() != depth.div_ceil(8) {
+            return None;
+        }
+        let mut way = Self { depth, ..Self::ROOT };
+        way.bits.0[..bits.len()].copy_from_slice(bits);
+        let is_filled_up = (depth..8 * bits.len()).all(|depth| !bit(&way.bits, depth));
+        is_filled_up.then_some(way)
+    }
+
     /// The first hash that the way leads to, filled up with zeros.
-    fn first(&self) -> [u8; 32] {
+    pub(super) fn first(&self) -> [u8; 32] {
         self.bits.0
     }
 
-    fn leads_to(&self, key: &Hash) -> bool {
+    /// Whether the way to a key begins so.
+    pub(super) fn leads_to(&self, key: &Hash) -> bool {
         (0..self.depth).all(|depth| bit(key, depth) == bit(&self.bits, depth))
     }
 }
@@ -155,6 +182,20 @@ impl<P: Pages, E: Entries> Reader<P, E> {
         Ok(page(&self.pages, &[])?.0[1].hash())
     }
 
+    /// The nodes below one, so many levels deep.
+    pub(super) fn part(&self, way: Way, levels: usize) -> Result<Part, Fault> {
+        let (key, place) = way.place();
+        match page(&self.pages, &key)?.0[place] {
+            Node::Empty => Ok(Part::Empty),
+            Node::Inner(_) if levels > 0 => {
+                let left = self.part(way.down(false), levels - 1)?;
+                let right = self.part(way.down(true), levels - 1)?;
+                Ok(Part::Parted(Box::new((left, right))))
+            }
+            Node::Leaf(hash) | Node::Inner(hash) => Ok(Part::Whole(hash)),
+        }
+    }
+
     /// The value of a key, if it has one, and what shows it.
     pub(super) fn find(&self, key: &[u8]) -> Result<(Option<Vec<u8>>, Proof), Fault> {
         let key_hash = blake2b(key);
@@ -206,6 +247,41 @@ impl<'a, 'txn, E: Entries> Writer<'a, 'txn, E> {
         let root = self.node(&Way::ROOT)?;
         let root = self.changed(Way::ROOT, root, changes)?;
         self.set(&Way::ROOT, root)?;
+        self.write()?;
+        Ok(root.hash())
+    }
+
+    /// Puts these leaves below the end of a way, where nothing stood before: all that will ever be there.
+    pub(super) fn put_leaves(mut self, way: Way, leaves: &[(Hash, Hash)]) -> Result<(), Fault> {
+        let node = self.grown(way, leaves)?;
+        self.set(&way, node)?;
+        self.write()
+    }
+
+    /// Puts the nodes of a part of the tree at the end of a way; the ways to those of which more is to come.
+    pub(super) fn put_part(mut self, way: Way, part: &Part) -> Result<Vec<(Way, Hash)>, Fault> {
+        let mut open = Vec::new();
+        self.put_nodes(way, part, &mut open)?;
+        self.write()?;
+        Ok(open)
+    }
+
+    fn put_nodes(&mut self, way: Way, part: &Part, open: &mut Vec<(Way, Hash)>) -> Result<(), Fault> {
+        match part {
+            Part::Empty => Ok(()),
+            Part::Whole(hash) => {
+                open.push((way, *hash));
+                Ok(())
+            }
+            Part::Parted(below) => {
+                self.set(&way, Node::Inner(part.hash()))?;
+                self.put_nodes(way.down(false), &below.0, open)?;
+                self.put_nodes(way.down(true), &below.1, open)
+            }
+        }
+    }
+
+    fn write(self) -> Result<(), Fault> {
         for (key, page) in self.known {
             if page.is_empty() {
                 self.pages.remove(key.as_slice())?;
@@ -213,7 +289,7 @@ impl<'a, 'txn, E: Entries> Writer<'a, 'txn, E> {
                 self.pages.insert(key.as_slice(), page.encode().as_slice())?;
             }
         }
-        Ok(root.hash())
+        Ok(())
     }
 
     /// What becomes of the node at the end of a way, where all changes lead along that way.

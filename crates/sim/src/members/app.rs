@@ -117,6 +117,7 @@ impl App {
             }
             Question::CheckBlock { .. } => rejected(),
             Question::Build { max_bytes, candidates, .. } => Answer::Built(choose(max_bytes, &candidates)),
+            Question::Snapshot(_) => Answer::Failed { reason: "it has none".into() },
             Question::Deliver { block } => {
                 self.apply(&block, change);
                 Answer::Applied(self.applied(change))

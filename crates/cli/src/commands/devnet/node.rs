@@ -71,8 +71,10 @@ impl Node {
     ) -> Result<(), Failure> {
         let Format::Native(params) = &network.format else { unreachable!("a devnet is native") };
         let (data_dir, params) = (self.place.dir.clone(), params.clone());
-        let kv = Application::later(move || Ok(Arc::new(Kv::open_in(&data_dir, params)?)));
         let mut config = self.config.clone();
+        let every = config.application.snapshot_every;
+        let kv =
+            Application::later(move || Ok(Arc::new(Kv::open_in(&data_dir, params)?.with_snapshots(every))));
         let listen = self.address.as_ref().map_or(Listen::Tcp(SocketAddr::from(([127, 0, 0, 1], 0))), listen);
         config.peers.listen = vec![listen];
         config.peers.dial = peers;

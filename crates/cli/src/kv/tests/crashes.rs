@@ -9,14 +9,14 @@ use super::*;
 
 /// A disk in memory, shared with whoever crashes it.
 #[derive(Debug, Clone, Default)]
-struct Disk(Arc<Mutex<Inside>>);
+pub(super) struct Disk(Arc<Mutex<Inside>>);
 
 #[derive(Debug, Default)]
-struct Inside {
+pub(super) struct Inside {
     /// What a reader sees.
     seen: Vec<u8>,
     /// What a crash leaves at least.
-    synced: Vec<u8>,
+    pub(super) synced: Vec<u8>,
     /// What was done since, in its order.
     since: Vec<Op>,
     /// How many more operations succeed.
@@ -44,12 +44,12 @@ impl Op {
 }
 
 impl Disk {
-    fn of(image: Vec<u8>, left: Option<u64>) -> Self {
+    pub(super) fn of(image: Vec<u8>, left: Option<u64>) -> Self {
         let inside = Inside { seen: image.clone(), synced: image, since: Vec::new(), left };
         Self(Arc::new(Mutex::new(inside)))
     }
 
-    fn inside(&self) -> MutexGuard<'_, Inside> {
+    pub(super) fn inside(&self) -> MutexGuard<'_, Inside> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -66,7 +66,7 @@ impl Disk {
 
     /// What is on the disk after a crash, where chance says of each operation since the last sync if it got there,
     /// and of each write how much of it.
-    fn crashed(&self, chance: &mut Chance) -> Vec<u8> {
+    pub(super) fn crashed(&self, chance: &mut Chance) -> Vec<u8> {
         let inside = self.inside();
         let mut image = inside.synced.clone();
         for op in &inside.since {
@@ -120,10 +120,10 @@ impl StorageBackend for Disk {
 }
 
 /// A small generator of numbers (xorshift): a failure prints its seed.
-struct Chance(u64);
+pub(super) struct Chance(pub(super) u64);
 
 impl Chance {
-    fn below(&mut self, bound: u64) -> u64 {
+    pub(super) fn below(&mut self, bound: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -132,7 +132,7 @@ impl Chance {
 }
 
 /// The application on a disk; `None` where that failed.
-fn on(disk: &Disk, chain: &Chain) -> Option<Kv> {
+pub(super) fn on(disk: &Disk, chain: &Chain) -> Option<Kv> {
     let path = Path::new("in memory");
     let database = redb::Database::builder().create_with_backend(disk.clone()).ok()?;
     database::set_up(&database, path, &chain.params).ok()?;

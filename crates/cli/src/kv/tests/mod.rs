@@ -4,6 +4,7 @@ mod asked;
 mod crashes;
 mod model;
 mod proofs;
+mod snapshots;
 
 use std::path::Path;
 use std::sync::Arc;

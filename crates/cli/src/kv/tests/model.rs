@@ -30,7 +30,7 @@ fn apply(map: &mut BTreeMap<String, String>, transactions: &[Transaction]) {
 }
 
 /// All pages of the tree.
-fn pages(kv: &Kv) -> Vec<(Vec<u8>, Vec<u8>)> {
+pub(super) fn pages(kv: &Kv) -> Vec<(Vec<u8>, Vec<u8>)> {
     let reading = kv.database.begin_read().expect("read");
     let table = reading.open_table(TREE).expect("there");
     let pages = table.iter().expect("read").map(|page| {

@@ -745,6 +745,7 @@ impl World {
                 let fit = candidates.into_iter().filter(|(_, tx)| !tx.starts_with(LATER));
                 Answer::Built(fit.map(|(id, _)| id).collect())
             }
+            Question::Snapshot(_) => Answer::Failed { reason: "it has none".to_owned() },
             Question::Deliver { block } => {
                 return self.at(after, Happening::Apply { node, life, ticket, block });
             }
