@@ -1,15 +1,18 @@
-//! The `kv` application: its transactions, which anybody can submit, and its proofs, which any node can answer with.
+//! The `kv` application: its transactions, which anybody can submit, what readers ask of it, and its answers and proofs,
+//! which any node can come with.
 
-use anabranch_cli::kv::Proof;
+use anabranch_cli::kv::{Answer, Electorate, Found, Proof, Question};
 use anabranch_cli::transaction::{Change, Transaction};
-use chain::Hash;
-use chain::native::Key;
+use chain::native::{Key, Params, read_fields};
+use chain::{Hash, Height, Point, Slot, Tip};
 
 use crate::Target;
+use crate::made::NATIVE;
 
 pub(crate) const KV_TRANSACTION: Target =
     Target { name: "kv_transaction", run: transaction, seeds: transaction_seeds };
 pub(crate) const KV_PROOF: Target = Target { name: "kv_proof", run: proof, seeds: proof_seeds };
+pub(crate) const KV_QUERY: Target = Target { name: "kv_query", run: query, seeds: query_seeds };
 
 fn transaction(input: &[u8]) {
     if let Ok(transaction) = Transaction::decode(input) {
@@ -50,4 +53,36 @@ fn proof_seeds() -> Vec<Vec<u8>> {
         Proof { beside: (0..7).map(hash).collect(), other: Some((hash(8), hash(9))) },
     ];
     proofs.iter().map(Proof::encode).collect()
+}
+
+/// The bytes as a question, and as an answer to one.
+fn query(input: &[u8]) {
+    if let Ok(question) = Question::decode(input) {
+        assert_eq!(Question::decode(&question.encode()), Ok(question), "a question survives its encoding");
+    }
+    if let Ok(answer) = Answer::decode(input) {
+        assert_eq!(Answer::decode(&answer.encode()).as_ref(), Ok(&answer), "an answer survives its encoding");
+        if let Answer::Found(found) = answer {
+            let header = read_fields(&NATIVE.blocks[0].header).expect("a made header is one");
+            assert!(!found.is_shown_by(&header, "key"), "nobody finds a state by chance");
+        }
+    }
+}
+
+fn query_seeds() -> Vec<Vec<u8>> {
+    let get = |height| Question::Get { key: "a key".to_owned(), height };
+    let questions = [get(None), get(Some(Height(300))), Question::Validators];
+    let tip = Tip { point: Point::Block(Slot(70_000), Hash([4; 32])), height: Height(300) };
+    let proof = Proof { beside: vec![Hash([1; 32]); 3], other: Some((Hash([2; 32]), Hash([3; 32]))) };
+    let there = Found { value: Some("a value".to_owned()), root: Hash([5; 32]), tip, proof };
+    let proof = Proof { beside: Vec::new(), other: None };
+    let nowhere = Found { value: None, root: Hash::default(), tip: Tip::default(), proof };
+    let electorate = Electorate::genesis(&Params::solo("seed", 7, 0, [3; 32]));
+    let answers = [
+        Answer::Found(there),
+        Answer::Found(nowhere),
+        Answer::Gone { newest: Height(9) },
+        Answer::Validators(electorate),
+    ];
+    questions.iter().map(Question::encode).chain(answers.iter().map(Answer::encode)).collect()
 }

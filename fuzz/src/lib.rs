@@ -68,6 +68,7 @@ pub const TARGETS: &[Target] = &[
     config_targets::GENESIS,
     kv_targets::KV_TRANSACTION,
     kv_targets::KV_PROOF,
+    kv_targets::KV_QUERY,
     relay_targets::RELAY,
     routing_targets::ROUTING,
     sync_targets::SYNC,
