@@ -9,6 +9,9 @@
 //! every time-out doubles, so that a slow line of our own does not cost us peer after peer. A peer that is
 //! said to have held things up before is not waited for at all where others can be asked, until it delivers.
 //!
+//! Only time counts in which we waited: none of what it sent lay unread, and we were awake. Otherwise a slow disk or
+//! a busy processor of our own would cost us peer after peer.
+//!
 //! It deliberately does not check what arrives, keep it, or reconnect to anyone.
 
 mod config;

@@ -32,6 +32,8 @@ pub(crate) struct Peer {
     rtt: Option<Duration>,
     /// When it last delivered anything.
     pub(crate) delivered: Duration,
+    /// Something of it lies unread.
+    pub(crate) is_unread: bool,
     /// It held up the head, and gets nothing more until it has answered what it was asked for.
     pub(crate) overdue: bool,
     /// It held things up when it was here before, and has delivered nothing since.
@@ -49,6 +51,7 @@ impl Peer {
             budget: config.peer_bytes_first.min(config.peer_bytes).get(),
             rtt: None,
             delivered: Duration::ZERO,
+            is_unread: false,
             overdue: false,
             suspect: false,
         }

@@ -93,10 +93,19 @@ pub enum Input<P> {
         /// Who.
         peer: P,
     },
+    /// Something that a peer sent lies here and was not read yet: what it owes may be among it. Counts until the next
+    /// tick that judges.
+    Unread {
+        /// Who.
+        peer: P,
+    },
     /// All news are told: now is the time to ask, and to judge who is late.
     Tick {
         /// Whether to ask for more. Where what has arrived cannot be put away, it is not.
         ask: bool,
+        /// Whether all that peers sent has been read, or was said to be [unread](Self::Unread). Otherwise nobody is
+        /// judged.
+        judge: bool,
     },
 }
 
@@ -191,7 +200,8 @@ impl<P: Copy + Ord> Scheduler<P> {
             Input::Rtt { peer, rtt } => self.with(peer, |peer| peer.on_rtt(rtt)),
             Input::Received { peer, key, bytes } => self.on_received(now, peer, key, bytes),
             Input::Done { peer } => self.on_done(peer),
-            Input::Tick { ask } => self.on_tick(now, ask, out),
+            Input::Unread { peer } => self.with(peer, |peer| peer.is_unread = true),
+            Input::Tick { ask, judge } => self.on_tick(now, ask, judge, out),
         }
     }
 
@@ -316,8 +326,11 @@ impl<P: Copy + Ord> Scheduler<P> {
         }
     }
 
-    fn on_tick(&mut self, now: Duration, ask: bool, out: &mut Vec<Output<P>>) {
-        self.judge(now, out);
+    fn on_tick(&mut self, now: Duration, ask: bool, judge: bool, out: &mut Vec<Output<P>>) {
+        if judge {
+            self.judge(now, out);
+            self.peers.values_mut().for_each(|peer| peer.is_unread = false);
+        }
         if ask {
             self.ask(now, out);
         }

@@ -11,6 +11,14 @@ const MAX_DOUBLINGS: u32 = 5;
 /// So many items must arrive at the head before one doubling is taken back. A guess.
 const PROGRESS_PER_DOUBLING: u32 = 8;
 
+/// Who judges so much later than it was to was busy or stopped, and did not wait for anybody. A guess: far more than a
+/// process that has nothing to do is woken late.
+const OVERSLEPT: Duration = Duration::from_millis(250);
+
+/// So often in a row may it be our own doing that nothing comes; then whoever holds up the head is judged all the same.
+/// A guess: one who floods us and delivers nothing is not here for ever.
+const MAX_EXCUSES: u32 = 4;
+
 /// Watches the head of the window.
 #[derive(Debug)]
 pub(crate) struct Stall<P> {
@@ -22,6 +30,8 @@ pub(crate) struct Stall<P> {
     doublings: u32,
     /// Items that arrived at the head since the last doubling or its taking back.
     progress: u32,
+    /// How often nobody was judged since the head last moved, since it was our own doing.
+    excuses: u32,
 }
 
 /// A peer that holds up the head, though perhaps not in silence, while others sit idle.
@@ -36,7 +46,7 @@ struct Starving<P> {
 
 impl<P> Default for Stall<P> {
     fn default() -> Self {
-        Self { head: None, since: Duration::ZERO, starving: None, doublings: 0, progress: 0 }
+        Self { head: None, since: Duration::ZERO, starving: None, doublings: 0, progress: 0, excuses: 0 }
     }
 }
 
@@ -49,7 +59,7 @@ impl<P> Starving<P> {
 
 impl<P> Stall<P> {
     pub(crate) fn on_head(&mut self, head: Option<u64>, now: Duration) {
-        (self.head, self.since) = (head, now);
+        (self.head, self.since, self.excuses) = (head, now, 0);
     }
 
     /// An item arrived at the head.
@@ -86,7 +96,7 @@ impl<P: Copy + Ord> Scheduler<P> {
     /// Takes the items of a late peer from it, and evicts it if it was silent and is not pinned.
     pub(crate) fn judge(&mut self, now: Duration, out: &mut Vec<Output<P>>) {
         let Some(blocker) = self.blocker() else { return };
-        if self.late_at().is_none_or(|late| now < late) {
+        if self.late_at().is_none_or(|late| now < late) || self.excuses(blocker, now) {
             return;
         }
         let silent = now >= self.silent_at(blocker);
@@ -101,6 +111,22 @@ impl<P: Copy + Ord> Scheduler<P> {
             self.on_evicted();
             out.push(Output::Evict { peer: blocker });
         }
+    }
+
+    /// Whether it is our own doing that a late peer is late: something of it lies unread, or we were not waiting at all.
+    /// Its time begins anew then.
+    fn excuses(&mut self, blocker: P, now: Duration) -> bool {
+        if self.yields(blocker) || self.stall.excuses == MAX_EXCUSES {
+            return false;
+        }
+        let overslept = now > self.silent_at(blocker) + OVERSLEPT;
+        let is_ours = overslept || self.peers[&blocker].is_unread;
+        if is_ours {
+            self.stall.excuses += 1;
+            self.stall.since = now;
+            self.stall.starving = None;
+        }
+        is_ours
     }
 
     /// Notes for how long the head has been held up while somebody who has it sat idle.

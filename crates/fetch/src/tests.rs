@@ -34,7 +34,7 @@ impl Bench {
 
     fn tick(&mut self) -> Vec<Output<Peer>> {
         let mut out = Vec::new();
-        self.scheduler.handle(self.now, Input::Tick { ask: true }, &mut out);
+        self.scheduler.handle(self.now, Input::Tick { ask: true, judge: true }, &mut out);
         self.scheduler.check_invariants();
         out
     }
@@ -133,7 +133,7 @@ fn nothing_is_asked_for_while_it_could_not_be_put_away() {
     bench.want(0..2);
     bench.join(1, false, 0, 100);
     let mut out = Vec::new();
-    bench.scheduler.handle(bench.now, Input::Tick { ask: false }, &mut out);
+    bench.scheduler.handle(bench.now, Input::Tick { ask: false, judge: true }, &mut out);
     assert_eq!(out, []);
     assert_eq!(bench.tick(), [request(1, 0, 1)]);
 }
@@ -192,6 +192,57 @@ fn a_silent_peer_that_holds_up_the_head_is_evicted() {
     assert_eq!(bench.scheduler.next_deadline(), Some(2 * SECOND));
     assert_eq!(bench.wait(), [Output::Evict { peer: 1 }, request(2, 0, 3)]);
     assert_eq!(bench.scheduler.status().evicted, 1);
+}
+
+#[test]
+fn a_peer_is_not_judged_while_what_it_sent_lies_unread() {
+    let mut bench = Bench::new(Config::default());
+    bench.want(0..4);
+    bench.join(1, false, 0, 100);
+    assert_eq!(bench.tick(), [request(1, 0, 3)]);
+    // Nobody knows what there is to read.
+    bench.now = 2 * SECOND;
+    let mut out = Vec::new();
+    bench.scheduler.handle(bench.now, Input::Tick { ask: true, judge: false }, &mut out);
+    assert_eq!(out, []);
+    bench.tell(Input::Unread { peer: 1 });
+    assert_eq!(bench.tick(), [], "it lies here");
+    assert_eq!(bench.scheduler.next_deadline(), Some(4 * SECOND), "its time begins anew");
+    bench.receive(1, [0]);
+    // Another's does not count for it, nor what was unread before.
+    bench.tell(Input::Unread { peer: 2 });
+    assert_eq!(bench.wait(), [Output::Evict { peer: 1 }]);
+}
+
+#[test]
+fn who_floods_and_delivers_nothing_is_evicted_in_the_end() {
+    let mut bench = Bench::new(Config::default());
+    bench.want(0..4);
+    bench.join(1, false, 0, 100);
+    assert_eq!(bench.tick(), [request(1, 0, 3)]);
+    let mut excused = 0;
+    let out = loop {
+        bench.now = bench.scheduler.next_deadline().expect("it is waited for");
+        bench.tell(Input::Unread { peer: 1 });
+        match bench.tick() {
+            out if out.is_empty() => excused += 1,
+            out => break out,
+        }
+    };
+    assert_eq!((out, excused, bench.now), (vec![Output::Evict { peer: 1 }], 4, 10 * SECOND));
+}
+
+#[test]
+fn time_in_which_we_were_not_awake_counts_for_nobody() {
+    let mut bench = Bench::new(Config::default());
+    bench.want(0..4);
+    bench.join(1, false, 0, 100);
+    assert_eq!(bench.tick(), [request(1, 0, 3)]);
+    bench.now = 10 * SECOND;
+    assert_eq!(bench.tick(), [], "it was to be judged eight seconds ago");
+    bench.receive(1, 0..2);
+    bench.now = ms(12_200);
+    assert_eq!(bench.tick(), [Output::Evict { peer: 1 }], "a little late is not asleep");
 }
 
 #[test]
@@ -514,7 +565,7 @@ proptest! {
     /// Any inputs whatever: the books balance, and nobody is asked for what it does not have.
     #[test]
     fn the_books_balance_whatever_happens(
-        ops in prop::collection::vec((0..10u8, 0..4u8, 0..40u64, 0..12u64, 0..3_000u64), 1..150),
+        ops in prop::collection::vec((0..11u8, 0..4u8, 0..40u64, 0..12u64, 0..3_000u64), 1..150),
         window in 1..30u32, request in 1..8u32, requests in 1..4u32,
     ) {
         let mut bench = Bench::new(small(window, request, requests));
@@ -542,7 +593,8 @@ proptest! {
                 6 => bench.tell(Input::Received { peer, key: at, bytes: span }),
                 7 => bench.tell(Input::Done { peer }),
                 8 => bench.tell(Input::Lacks { peer, from, to }),
-                _ => bench.tell(Input::Suspect { peer }),
+                9 => bench.tell(Input::Suspect { peer }),
+                _ => bench.tell(Input::Unread { peer }),
             }
             if op == 8 {
                 has.entry(peer).and_modify(|has| has.retain(|key| !(from..=to).contains(key)));

@@ -169,7 +169,18 @@ impl Engine {
         let now = self.clock.now().mono;
         self.submissions.look(now, &self.node);
         if self.node.next_deadline().is_some_and(|deadline| deadline <= now) {
+            self.tell_unread();
             self.step(Input::Tick);
+        }
+    }
+
+    /// Nobody is to be late with what lies here.
+    fn tell_unread(&mut self) {
+        let Some(sink) = self.sink.as_ref().filter(|_| matches!(self.node, Node::Member(_))) else { return };
+        for id in sink.unread() {
+            if self.peers.is_open(id) {
+                self.step(Input::Peer { id, event: member::Event::Unread });
+            }
         }
     }
 

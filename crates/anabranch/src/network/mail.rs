@@ -141,6 +141,12 @@ impl<L: Clone, D> Mail<L, D> {
         Some(Item::Message(message))
     }
 
+    /// The peers of whom messages wait.
+    pub(super) fn unread(&self) -> impl Iterator<Item = PeerId> {
+        let waits = |entry: &&Entry<L, D>| matches!(entry.phase, Phase::Told(waiting) if waiting > 0);
+        self.links.values().filter(waits).map(|entry| entry.peer)
+    }
+
     /// How many messages wait.
     pub(super) fn len(&self) -> usize {
         let early = self.links.values().map(|entry| match &entry.phase {
@@ -260,8 +266,10 @@ mod tests {
         mail.open(2, PEER, "b");
         mail.put(2, way(Lane::Consensus), 2);
         mail.change(2, Changes { rtt: true, ..Changes::default() });
+        assert!(mail.unread().eq([PEER]), "a message of the link that it was told of waits");
         let out = [Item::Message(1), Item::Left(PEER), Item::Joined("b"), Item::Message(2)];
         assert_eq!(all(&mut mail), out);
+        assert_eq!(mail.unread().next(), None);
     }
 
     #[test]

@@ -136,6 +136,11 @@ impl Sink {
         })
     }
 
+    /// The peers that have joined and of whom messages wait to be taken.
+    pub fn unread(&self) -> Vec<PeerId> {
+        self.queue.lock().mail.unread().collect()
+    }
+
     async fn item(&mut self) -> Option<Item<LinkHandle, Delivery>> {
         loop {
             {

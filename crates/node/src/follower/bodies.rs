@@ -200,7 +200,7 @@ impl Bodies {
     /// What to ask for now, and whom to let go. Asks for nothing while what has come cannot be put away.
     pub(crate) fn asks(&mut self, now: Duration, may_ask: bool) -> Vec<Ask> {
         let mut out = Vec::new();
-        self.scheduler.handle(now, Input::Tick { ask: may_ask }, &mut out);
+        self.scheduler.handle(now, Input::Tick { ask: may_ask, judge: true }, &mut out);
         out.into_iter()
             .map(|output| match output {
                 Output::Request { peer, from, to } => self.on_request(peer, from, to),

@@ -31,6 +31,9 @@ pub enum Event {
         /// In bytes, as in [`Event::Joined`].
         bytes: u64,
     },
+    /// Messages of it lie unread at this moment: what we wait for may be among them. Said right before a
+    /// [`Input::Tick`](crate::Input::Tick), at which whoever is late is judged.
+    Unread,
     /// A message came, in the order of its channel. It keeps its place in the channel's window until
     /// [`Output::Took`](crate::Output::Took) says that it is done with.
     Message {

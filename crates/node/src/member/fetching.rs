@@ -48,8 +48,9 @@ impl Member {
         }
     }
 
-    /// Tells who has what, and asks.
-    pub(super) fn ask_ranges(&mut self, out: &mut Vec<Output>) {
+    /// Tells who has what, and asks. Who is late is judged where the time has come and nothing else: then it was said what
+    /// peers sent that was not read.
+    pub(super) fn ask_ranges(&mut self, judge: bool, out: &mut Vec<Output>) {
         let Some(last) = self.ranged else { return };
         if self.ranges_again <= self.now.mono {
             self.ranges_again = self.now.mono + ASK_AGAIN;
@@ -69,7 +70,7 @@ impl Member {
             }
         }
         let ask = self.may_fetch();
-        self.tell_ranges(ranges::Input::Tick { ask }, out);
+        self.tell_ranges(ranges::Input::Tick { ask, judge }, out);
     }
 
     /// When ranges are worth another look though nothing comes.

@@ -25,6 +25,7 @@ impl Member {
             Event::Pinned(pinned) => self.on_pinned(id, pinned, out),
             Event::Rtt(rtt) => self.on_rtt(id, rtt, out),
             Event::Room { channel, bytes } => self.on_room(id, channel, bytes, out),
+            Event::Unread => self.tell_ranges(ranges::Input::Unread { peer: id }, out),
             Event::Message { channel, body } => self.on_message(id, channel, body, out),
         }
     }

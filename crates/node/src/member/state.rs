@@ -228,6 +228,7 @@ impl Member {
     /// Takes in what happened and says what to do.
     pub fn handle(&mut self, now: Time, input: Input, out: &mut Vec<Output>) {
         self.now = now;
+        let is_tick = matches!(input, Input::Tick);
         match input {
             Input::Tick => {}
             Input::Peer { id, event } => self.on_peer(id, event, out),
@@ -243,7 +244,7 @@ impl Member {
                 unreachable!("a member has no upstreams")
             }
         }
-        self.advance(out);
+        self.advance(is_tick, out);
     }
 
     /// When to come back with an [`Input::Tick`] at the latest, on the monotonic clock.
@@ -265,14 +266,14 @@ impl Member {
     }
 
     /// What follows from any input: everything that has become possible or due.
-    fn advance(&mut self, out: &mut Vec<Output>) {
+    fn advance(&mut self, is_tick: bool, out: &mut Vec<Output>) {
         self.begin(out);
         self.tick_machines(out);
         self.read_inboxes(out);
         self.prove_fins(out);
         self.settle_due(out);
         self.want_bodies(out);
-        self.ask_ranges(out);
+        self.ask_ranges(is_tick, out);
         self.deliver_due(out);
         self.judge_due(out);
         self.produce_due(out);

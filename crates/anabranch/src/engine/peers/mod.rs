@@ -74,6 +74,11 @@ impl Peers {
         event
     }
 
+    /// Whether the node is told what happens on the link with a peer.
+    pub(super) fn is_open(&self, peer: PeerId) -> bool {
+        self.links.get(&peer).is_some_and(|link| !link.is_closing)
+    }
+
     /// A message came; what the node is told of it.
     pub(super) fn on_message(&mut self, delivery: Delivery) -> Option<Event> {
         let Delivery { peer, channel, kind, body, permit, .. } = delivery;

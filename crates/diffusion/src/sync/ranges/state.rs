@@ -73,10 +73,17 @@ pub enum Input<P> {
         /// Who.
         peer: P,
     },
+    /// Something that a peer sent was not read yet: what it owes may be among it.
+    Unread {
+        /// Who.
+        peer: P,
+    },
     /// All news are told: now is the time to ask.
     Tick {
         /// Whether to ask for more. Where what has arrived cannot be put away, it is not.
         ask: bool,
+        /// Whether to judge who is late: all that peers sent has been read, or was said to be unread.
+        judge: bool,
     },
 }
 
@@ -148,7 +155,8 @@ impl<P: Copy + Ord> State<P> {
                 self.asked.get_mut(&peer).and_then(VecDeque::pop_front);
                 self.pass(now, fetch::Input::Done { peer }, out);
             }
-            Input::Tick { ask } => self.pass(now, fetch::Input::Tick { ask }, out),
+            Input::Unread { peer } => self.pass(now, fetch::Input::Unread { peer }, out),
+            Input::Tick { ask, judge } => self.pass(now, fetch::Input::Tick { ask, judge }, out),
         }
     }
 

@@ -53,10 +53,13 @@ impl Rig {
 
     /// Whom it asks for what.
     fn ask(&mut self) -> Vec<(u8, u64, u64)> {
-        let asked = self.tell(Input::Tick { ask: true }).into_iter().map(|output| match output {
-            Output::Send { peer, message: Message::Range { from, to } } => (peer, number(&from), number(&to)),
-            other => panic!("{other:?}"),
-        });
+        let asked =
+            self.tell(Input::Tick { ask: true, judge: true }).into_iter().map(|output| match output {
+                Output::Send { peer, message: Message::Range { from, to } } => {
+                    (peer, number(&from), number(&to))
+                }
+                other => panic!("{other:?}"),
+            });
         asked.collect()
     }
 }
@@ -82,7 +85,7 @@ fn a_range_does_not_go_from_one_chain_to_another() {
     assert!(rig.state.is_empty());
     rig.want(8, 1..4);
     rig.tell(Input::Has { peer: 1, id: id(8, 3) });
-    let out = rig.tell(Input::Tick { ask: true });
+    let out = rig.tell(Input::Tick { ask: true, judge: true });
     let range = Message::Range { from: point(8, 1), to: point(8, 3) };
     assert_eq!(out, [Output::Send { peer: 1, message: range }]);
 }
