@@ -114,6 +114,8 @@ pub enum Sabotage {
     LosesBodies,
     /// A header is left out now and then.
     LosesHeaders,
+    /// Transactions are not told.
+    LosesTransactions,
     /// The application takes every block for right.
     AcceptsAnything,
     /// A delivery to the application is made twice.

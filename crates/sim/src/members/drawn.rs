@@ -32,7 +32,7 @@ impl Config {
             bytes_per_s: rng.random_range(100_000..10_000_000),
             windows: if rng.random_bool(0.5) { Windows::Small } else { Windows::Default },
         };
-        Self {
+        let drawn = Self {
             nodes,
             validators,
             model,
@@ -47,7 +47,11 @@ impl Config {
             check_every: 25,
             change_at: rng.random_bool(0.2).then(|| rng.random_range(3..20)).filter(|_| validators > 4),
             ..Self::peaceful(seed)
-        }
+        };
+        // With one validator less, the others may live with fewer liars.
+        let lying = drawn.liars.keys().filter(|node| **node < validators).count() as u32;
+        let change_at = drawn.change_at.filter(|_| lying * 3 < validators - 1);
+        Self { change_at, ..drawn }
     }
 
     /// Four validators and two who follow, and nothing that goes wrong.
@@ -91,4 +95,24 @@ fn liars(
         liars.insert(nodes - 1, LIES[rng.random_range(0..LIES.len())]);
     }
     liars
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_drawn_world_has_more_liars_than_its_validators_can_live_with() {
+        let mut changes = 0;
+        for seed in 0..2_000 {
+            let Config { liars, validators, model, change_at, .. } = Config::from_seed(seed);
+            let lying = liars.keys().filter(|node| **node < validators).count() as u64;
+            let fewest = u64::from(validators) - u64::from(change_at.is_some());
+            let is_live =
+                lying == 0 || model == native::Faults::Byzantine && model.is_quorum(fewest - lying, fewest);
+            assert!(is_live, "seed {seed}: {lying} of {fewest} lie");
+            changes += u64::from(change_at.is_some() && lying > 0);
+        }
+        assert!(changes > 10, "{changes} of these worlds change their validators and have liars among them");
+    }
 }

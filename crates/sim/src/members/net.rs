@@ -210,6 +210,7 @@ impl World {
                 None
             }
             Some(Sabotage::LosesBodies) if channel == link::channel::BODIES => None,
+            Some(Sabotage::LosesTransactions) if channel == link::channel::TRANSACTIONS => None,
             Some(Sabotage::ChangesMessages)
                 if self.config.is_honest(node)
                     && self.config.is_honest(peer)

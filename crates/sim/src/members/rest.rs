@@ -35,29 +35,45 @@ impl World {
         Err(Broken::Stuck { what })
     }
 
-    /// Whether there was no progress yet, or what was put in is not in the chain, or a block came so lately that somebody
-    /// may not know, or so long ago that the next one, an empty one, may be on its way.
+    /// Whether there was no progress yet, or what was put in is not in the chain, or a block may be on its way.
     pub(super) fn is_under_way(&self, now: Duration) -> bool {
         if !self.behind().is_empty() {
             return true;
         }
-        let Config { rest, quiet, .. } = self.config;
         let has_waiting = |node: u32| {
             let host = &self.hosts[node as usize];
             let status = host.node.as_ref().map(|it| it.status(host.clock.read(now, EPOCH)));
             status.is_some_and(|status| status.pool > 0)
         };
-        let is_at_rest = (quiet..rest.saturating_sub(MARGIN)).contains(&now.saturating_sub(self.settled_at));
-        rest >= quiet && (!is_at_rest || self.honest().any(has_waiting))
+        !self.is_between_blocks(now) || self.has_rest() && self.honest().any(has_waiting)
+    }
+
+    /// Whether a block did not come so lately that somebody may not know of it, nor so long ago that the next one, an empty
+    /// one, may be on its way. Always, where blocks never rest.
+    pub(super) fn is_between_blocks(&self, now: Duration) -> bool {
+        let Config { rest, quiet, .. } = self.config;
+        let since = now.saturating_sub(self.settled_at);
+        !self.has_rest() || (quiet..rest.saturating_sub(MARGIN)).contains(&since)
+    }
+
+    /// Whether there is a time between two empty blocks in which all can come to rest.
+    fn has_rest(&self) -> bool {
+        self.config.rest >= self.config.quiet
     }
 
     /// The end: all is quiet (P2, P3, B1), and nothing was forgotten on the way.
     pub(super) fn check_rest(&self) -> Result<(), Broken> {
-        if self.config.rest < self.config.quiet {
+        if !self.has_rest() {
             return Ok(());
         }
         let at_rest = |what: String| Err(Broken::AtRest { what });
         let expected = self.checker.settled();
+        let since = self.ended.saturating_sub(self.settled_at);
+        if since < self.config.quiet {
+            return at_rest(format!(
+                "blocks come though there is nothing to say; the last one {since:.1?} ago"
+            ));
+        }
         for node in self.honest() {
             let host = &self.hosts[node as usize];
             let now = host.clock.read(self.schedule.now().mono, EPOCH);

@@ -202,6 +202,19 @@ fn the_checker_of_rest_sees_bodies_lost() {
 }
 
 #[test]
+fn the_checker_of_rest_sees_transactions_left_over_whenever_blocks_come() {
+    // One that only follows never gets rid of what it was given. Where the world stops waiting for it is before a block,
+    // after one, or between two.
+    for rest in 7..10 {
+        let (quiet, rest) = (seconds(4), seconds(rest));
+        let config = Config { nodes: 5, quiet, rest, ..sabotaged(20, Sabotage::LosesTransactions) };
+        let found = broken(&config);
+        let Broken::AtRest { what } = &found else { panic!("{rest:?}: {found}") };
+        assert!(what.starts_with("transactions are left over"), "{rest:?}: {found}");
+    }
+}
+
+#[test]
 fn the_checker_of_slander_sees_headers_left_out() {
     let config = Config { nodes: 6, topology: Topology::Line, ..sabotaged(16, Sabotage::LosesHeaders) };
     let found = broken(&config);

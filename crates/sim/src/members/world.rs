@@ -169,18 +169,25 @@ impl World {
         }
         self.schedule.at(self.config.chaos, Event::Over);
         self.schedule_submit();
-        let mut end = self.config.duration();
-        self.run_until(end)?;
-        for _ in 0..LONGER {
-            if !self.is_under_way(end) {
-                break;
-            }
-            end += self.config.quiet / 2;
-            self.run_until(end)?;
-        }
-        self.ended = end;
+        self.ended = self.config.duration();
+        self.run_until(self.ended)?;
+        self.run_while(Self::is_under_way)?;
+        // What is left over by then stays. It is looked at where no block is on its way.
+        self.run_while(|world, now| !world.is_between_blocks(now))?;
         self.check_progress()?;
         self.check_rest()
+    }
+
+    /// Lets the world go on for as long as this holds, within bounds.
+    fn run_while(&mut self, holds: impl Fn(&Self, Duration) -> bool) -> Result<(), Broken> {
+        for _ in 0..LONGER {
+            if !holds(self, self.ended) {
+                break;
+            }
+            self.ended += self.config.quiet / 2;
+            self.run_until(self.ended)?;
+        }
+        Ok(())
     }
 
     fn run_until(&mut self, end: Duration) -> Result<(), Broken> {
