@@ -12,6 +12,7 @@
 
 mod check;
 mod config;
+mod failure;
 mod forge;
 mod host;
 pub mod links;
@@ -26,9 +27,12 @@ mod wire;
 mod world;
 
 #[cfg(test)]
+mod rig;
+#[cfg(test)]
 mod tests;
 
 pub use check::Broken;
 pub use config::{Behaviour, Config, Sabotage};
+pub use failure::{Failure, What};
 pub use pipe::Link;
-pub use report::{Failure, Report, run};
+pub use report::{Report, run};

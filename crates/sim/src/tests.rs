@@ -2,26 +2,21 @@
 
 use std::time::Duration;
 
-use crate::report::What;
-use crate::{Behaviour, Broken, Config, Report, Sabotage, run};
+use crate::{Behaviour, Broken, Config, Report, Sabotage, rig, run};
 
 /// Seeds that each test run draws worlds from. More: `ANABRANCH_SIM_SEEDS=1000`.
 const SEEDS: u64 = 12;
 
 fn seeds() -> u64 {
-    std::env::var("ANABRANCH_SIM_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(SEEDS)
+    rig::number("ANABRANCH_SIM_SEEDS").unwrap_or(SEEDS)
 }
 
 fn expect(config: &Config) -> Report {
-    run(config).unwrap_or_else(|failure| panic!("{config:?}\n{failure}"))
+    rig::expect(config, run(config))
 }
 
 fn broken(config: &Config) -> Broken {
-    let failure = run(config).expect_err("the rule was broken on purpose");
-    match failure.what {
-        What::Broken(broken) => broken,
-        What::Panicked(message) => panic!("an assertion was quicker than the checker: {message}"),
-    }
+    rig::broken(run(config))
 }
 
 /// A shorter peaceful world.
@@ -50,11 +45,9 @@ fn survives_worlds_drawn_from_seeds() {
 
 #[test]
 fn replays_a_seed() {
-    let Some(seed) = std::env::var("ANABRANCH_SIM_SEED").ok().and_then(|seed| seed.parse().ok()) else {
-        println!("nothing to replay: ANABRANCH_SIM_SEED is not set");
-        return;
-    };
-    println!("{:?}", expect(&Config::from_seed(seed)));
+    if let Some(seed) = rig::seed_to_replay() {
+        println!("{:?}", expect(&Config::from_seed(seed)));
+    }
 }
 
 #[test]
@@ -84,7 +77,7 @@ fn survives_a_power_cut_after_each_output() {
     };
     let outputs = expect(&config).outputs;
     assert!(outputs > 100, "{outputs} is hardly a run");
-    for at in 1..=outputs {
+    for at in rig::cuts(outputs, 1..=outputs) {
         expect(&Config { crash_at_output: Some(at), ..config.clone() });
     }
 }

@@ -25,4 +25,4 @@ mod tests;
 
 pub use check::Broken;
 pub use config::{Behaviour, Config, Sabotage};
-pub use report::{Failure, Report, What, run};
+pub use report::{Report, run};

@@ -4,26 +4,22 @@ use std::time::Duration;
 
 use link::session::{Cipher, Security};
 
-use super::{Behaviour, Broken, Config, Report, Sabotage, What, run};
-use crate::pipe;
+use super::{Behaviour, Broken, Config, Report, Sabotage, run};
+use crate::{pipe, rig};
 
 /// Seeds that each test run draws worlds from. More: `ANABRANCH_SIM_SEEDS=1000`.
 const SEEDS: u64 = 12;
 
 fn seeds() -> u64 {
-    std::env::var("ANABRANCH_SIM_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(SEEDS)
+    rig::number("ANABRANCH_SIM_SEEDS").unwrap_or(SEEDS)
 }
 
 fn expect(config: &Config) -> Report {
-    run(config).unwrap_or_else(|failure| panic!("{config:?}\n{failure}"))
+    rig::expect(config, run(config))
 }
 
 fn broken(config: &Config) -> Broken {
-    let failure = run(config).expect_err("the rule was broken on purpose");
-    match failure.what {
-        What::Broken(broken) => broken,
-        What::Panicked(message) => panic!("an assertion was quicker than the checker: {message}"),
-    }
+    rig::broken(run(config))
 }
 
 /// A shorter peaceful world, with this rule broken.
@@ -59,11 +55,9 @@ fn survives_worlds_drawn_from_seeds() {
 
 #[test]
 fn replays_a_seed() {
-    let Some(seed) = std::env::var("ANABRANCH_SIM_SEED").ok().and_then(|seed| seed.parse().ok()) else {
-        println!("nothing to replay: ANABRANCH_SIM_SEED is not set");
-        return;
-    };
-    println!("{:?}", expect(&Config::from_seed(seed)));
+    if let Some(seed) = rig::seed_to_replay() {
+        println!("{:?}", expect(&Config::from_seed(seed)));
+    }
 }
 
 #[test]

@@ -42,6 +42,6 @@ pub use check::Broken;
 pub use config::{Config, Links, Load, Sabotage, Verify, Windows};
 pub use faults::{Faults, KINDS, Kind};
 pub use liar::{LIES, Lie};
-pub use report::{Failure, Happened, Report, Sent, Spread, Transactions, What, run, run_traced};
+pub use report::{Happened, Report, Sent, Spread, Transactions, run, run_traced};
 pub use topology::Topology;
 pub use trace::Sink;

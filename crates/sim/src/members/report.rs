@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::fmt::{self, Write};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 use serde::Serialize;
@@ -12,6 +11,7 @@ use super::check::Broken;
 use super::config::Config;
 use super::trace::Sink;
 use super::world::World;
+use crate::failure::{Failure, Origin, caught};
 
 /// How many lines of the trace a failure shows.
 const SHOWN: usize = 60;
@@ -115,63 +115,16 @@ pub struct Happened {
     pub lies: u64,
 }
 
-/// A run in which a rule was broken.
-#[derive(Debug)]
-pub struct Failure {
-    /// The world.
-    pub config: Config,
-    /// Which rule: a checker's, or an assertion of the code.
-    pub what: What,
-    /// The last lines of the trace.
-    pub last: Vec<String>,
-}
-
-/// How a rule was found broken.
-#[derive(Debug)]
-pub enum What {
-    /// By a checker.
-    Broken(Box<Broken>),
-    /// By an assertion in the code under test.
-    Panicked(String),
-}
-
-impl fmt::Display for What {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Broken(broken) => broken.fmt(f),
-            Self::Panicked(message) => write!(f, "panicked: {message}"),
-        }
-    }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for line in &self.last {
-            writeln!(f, "{line}")?;
-        }
-        let seed = self.config.seed;
-        writeln!(f, "seed {seed}: {}", self.what)?;
-        if self.config == Config::from_seed(seed) {
-            let test = "members::tests::replays_a_seed";
-            write!(f, "replay: ANABRANCH_SIM_SEED={seed} cargo test -p anabranch-sim {test} -- --nocapture")
-        } else {
-            write!(f, "replay: the same again, the world does not change")
-        }
-    }
-}
-
-impl std::error::Error for Failure {}
-
 /// Runs a world to its end.
 ///
 /// # Errors
 /// When a rule was broken. The world is then run once more for the last lines of its trace.
-pub fn run(config: &Config) -> Result<Report, Box<Failure>> {
-    run_once(config, None).map_err(|what| {
+pub fn run(config: &Config) -> Result<Report, Box<Failure<Broken>>> {
+    run_once(config, None).map_err(|first| {
         let (lines, sink) = last_lines();
         // A run that does not repeat itself keeps its first verdict.
-        let what = run_once(config, Some(sink)).err().unwrap_or(what);
-        Box::new(Failure { config: config.clone(), what, last: lines.take().into() })
+        let failure = run_once(config, Some(sink)).err().unwrap_or(first);
+        Box::new(Failure { last: lines.take().into(), ..*failure })
     })
 }
 
@@ -179,18 +132,20 @@ pub fn run(config: &Config) -> Result<Report, Box<Failure>> {
 ///
 /// # Errors
 /// When a rule was broken.
-pub fn run_traced(config: &Config, sink: Sink) -> Result<Report, Box<Failure>> {
+pub fn run_traced(config: &Config, sink: Sink) -> Result<Report, Box<Failure<Broken>>> {
     run_once(config, Some(sink))
-        .map_err(|what| Box::new(Failure { config: config.clone(), what, last: Vec::new() }))
 }
 
-fn run_once(config: &Config, sink: Option<Sink>) -> Result<Report, What> {
+fn run_once(config: &Config, sink: Option<Sink>) -> Result<Report, Box<Failure<Broken>>> {
     let mut world = World::new(config.clone(), sink);
-    match catch_unwind(AssertUnwindSafe(|| world.run())) {
-        Ok(Ok(())) => Ok(world.report()),
-        Ok(Err(broken)) => Err(What::Broken(Box::new(broken))),
-        Err(panic) => Err(What::Panicked(crate::report::message(panic.as_ref()))),
-    }
+    caught(|| world.run()).map_err(|what| {
+        let seed = config.seed;
+        let is_drawn = *config == Config::from_seed(seed);
+        let cut = config.crash_at.map(|(_, at)| at);
+        let replay = Origin { tests: "members::tests", seed, is_drawn, cut }.replay();
+        Box::new(Failure { seed, what, last: Vec::new(), replay })
+    })?;
+    Ok(world.report())
 }
 
 /// A sink that keeps the last lines.

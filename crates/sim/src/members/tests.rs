@@ -5,17 +5,14 @@ use std::time::Duration;
 
 use chain::native;
 
-use super::{Broken, Config, Faults, Kind, Lie, Load, Report, Sabotage, Topology, What, run, run_traced};
+use super::{Broken, Config, Faults, Kind, Lie, Load, Report, Sabotage, Topology, run, run_traced};
+use crate::rig;
 
 /// Seeds that each test run draws worlds from. Others: `ANABRANCH_SIM_WORLDS=0..100`.
 const SEEDS: Range<u64> = 3..5;
 
 fn seeds() -> Range<u64> {
-    let Ok(text) = std::env::var("ANABRANCH_SIM_WORLDS") else { return SEEDS };
-    let seeds = text.split_once("..").and_then(|(from, to)| Some(from.parse().ok()?..to.parse().ok()?));
-    seeds.unwrap_or_else(|| {
-        panic!("ANABRANCH_SIM_WORLDS={text}: give the first seed and the one after the last, as 0..100")
-    })
+    rig::range("ANABRANCH_SIM_WORLDS").unwrap_or(SEEDS)
 }
 
 fn seconds(seconds: u64) -> Duration {
@@ -23,15 +20,11 @@ fn seconds(seconds: u64) -> Duration {
 }
 
 fn expect(config: &Config) -> Report {
-    run(config).unwrap_or_else(|failure| panic!("{config:?}\n{failure}"))
+    rig::expect(config, run(config))
 }
 
 fn broken(config: &Config) -> Broken {
-    let failure = run(config).expect_err("the rule was broken on purpose");
-    match failure.what {
-        What::Broken(broken) => *broken,
-        What::Panicked(message) => panic!("an assertion was quicker than the checker: {message}"),
-    }
+    rig::broken(run(config))
 }
 
 /// Four validators, for a short while.
@@ -66,10 +59,7 @@ fn members_survive_what_seeds_draw() {
 
 #[test]
 fn replays_a_seed() {
-    let Some(seed) = std::env::var("ANABRANCH_SIM_SEED").ok().and_then(|seed| seed.parse().ok()) else {
-        println!("nothing to replay: ANABRANCH_SIM_SEED is not set");
-        return;
-    };
+    let Some(seed) = rig::seed_to_replay() else { return };
     let config = Config::from_seed(seed);
     println!("{config:#?}");
     match run_traced(&config, Box::new(|line| println!("{line}"))) {
@@ -114,9 +104,7 @@ fn survives_a_power_cut_after_each_output() {
     };
     let outputs = expect(&config).outputs / 4 / 5;
     assert!(outputs > 50, "{outputs} are hardly a run");
-    // All of them where worlds are asked for; some elsewhere.
-    let step = if seeds() == SEEDS { outputs / 12 } else { 1 };
-    for at in (1..=outputs).step_by(step as usize) {
+    for at in rig::cuts(outputs, (1..=outputs).step_by((outputs / 12) as usize)) {
         expect(&Config { crash_at: Some((1, at)), ..config.clone() });
     }
 }
@@ -202,16 +190,13 @@ fn the_checker_of_rest_sees_bodies_lost() {
 }
 
 #[test]
-fn the_checker_of_rest_sees_transactions_left_over_whenever_blocks_come() {
-    // One that only follows never gets rid of what it was given. Where the world stops waiting for it is before a block,
-    // after one, or between two.
-    for rest in 7..10 {
-        let (quiet, rest) = (seconds(4), seconds(rest));
-        let config = Config { nodes: 5, quiet, rest, ..sabotaged(20, Sabotage::LosesTransactions) };
-        let found = broken(&config);
-        let Broken::AtRest { what } = &found else { panic!("{rest:?}: {found}") };
-        assert!(what.starts_with("transactions are left over"), "{rest:?}: {found}");
-    }
+fn the_checker_of_rest_sees_transactions_left_over_and_takes_no_new_block_for_a_fault() {
+    // One that only follows never gets rid of what it was given. As the world stops waiting for it, a block has just come.
+    let (quiet, rest) = (seconds(4), seconds(9));
+    let config = Config { nodes: 5, quiet, rest, ..sabotaged(20, Sabotage::LosesTransactions) };
+    let found = broken(&config);
+    let Broken::AtRest { what } = &found else { panic!("{found}") };
+    assert!(what.starts_with("transactions are left over"), "{found}");
 }
 
 #[test]
