@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use chain::native::read_fields;
 use chain::{Block, Header, Point};
+use diffusion::sync::bodies::Mode;
 use diffusion::sync::{Chain as _, bodies, ranges};
 use link::PeerId;
 
@@ -15,6 +16,10 @@ use crate::Output;
 
 /// After how long peers are taken to have again what they left out of a range: they may have it by now. A guess.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
+
+/// How long the irreversible tip may wait for a few bodies that are asked for by id before they are asked for in ranges:
+/// peers have only their newest blocks by id. A guess: some time-outs of single bodies.
+const FEW_PATIENCE: Duration = Duration::from_secs(2);
 
 impl Member {
     /// What the chain to the last certified block lacks, oldest first.
@@ -34,10 +39,13 @@ impl Member {
         if self.ranged.is_some() && self.ranges.is_empty() {
             self.ranged = None;
         }
-        let Some(lack) = self.certified_lack() else { return };
-        if self.ranged.is_none() && lack.len() <= self.config.near.get() as usize {
+        let Some(lack) = self.certified_lack().filter(|lack| !lack.is_empty()) else {
+            return self.few_since = None;
+        };
+        if self.ranged.is_none() && lack.len() <= self.config.near.get() as usize && !self.is_few_for_long() {
             return;
         }
+        self.few_since = None;
         for header in &lack {
             self.tell_bodies(bodies::Input::Unwant { id: header.id }, out);
             let fields = read_fields(header).expect("a header that was read can be read again");
@@ -45,6 +53,22 @@ impl Member {
             let (block, prev) = (header.point(), header.prev);
             self.tell_ranges(ranges::Input::Want { block, prev, bytes }, out);
             self.ranged = self.ranged.max(Some(header.height.0 + 1));
+        }
+    }
+
+    /// Whether the irreversible tip has been waiting for a few bodies for too long.
+    fn is_few_for_long(&mut self) -> bool {
+        let settled = self.tree.root().settled;
+        let since = self.few_since.filter(|(of, _)| *of == settled).map_or(self.now.mono, |(_, since)| since);
+        self.few_since = Some((settled, since));
+        self.now.mono >= since + FEW_PATIENCE
+    }
+
+    /// A peer does not have by id what it is known to have: it is far ahead of us.
+    pub(super) fn on_refused_few(&mut self) {
+        if let Some((_, since)) = &mut self.few_since {
+            *since = Duration::ZERO;
+            self.is_lacking = true;
         }
     }
 
@@ -58,7 +82,8 @@ impl Member {
         }
         for id in self.peers.keys().copied().collect::<Vec<_>>() {
             let peer = &self.peers[&id];
-            let Some(received) = peer.sync.status().received.filter(|_| peer.is_joined) else { continue };
+            let is_asked = peer.is_joined && self.modes.get(&id) != Some(&Mode::Off);
+            let Some(received) = peer.sync.status().received.filter(|_| is_asked) else { continue };
             let forks = self.forks();
             // Above its last block on our chain nothing is known of it.
             let shared = forks.common(&received, &forks.head()).unwrap_or(forks.lib());
@@ -75,7 +100,10 @@ impl Member {
 
     /// When ranges are worth another look though nothing comes.
     pub(super) fn ranges_deadline(&self) -> Option<Duration> {
-        self.ranged.map(|_| self.ranges_again)
+        match self.ranged {
+            Some(_) => Some(self.ranges_again),
+            None => self.few_since.filter(|_| self.failed.is_none()).map(|(_, since)| since + FEW_PATIENCE),
+        }
     }
 
     /// A body of a range.

@@ -12,7 +12,7 @@ use chain::native::read_fields;
 use chain::tree::{Change, Refusal};
 use chain::{Hash, Header};
 use diffusion::sync::bodies::Producer;
-use diffusion::sync::{self, Forks, Message, bodies};
+use diffusion::sync::{self, Fin, Forks, Message, bodies};
 use link::{PeerId, channel};
 
 use super::peer::{Arrived, Check};
@@ -36,6 +36,10 @@ impl Member {
                     return self.took(id, channel, out);
                 }
             },
+            Ok(Message::Fin(fin)) => {
+                self.peers.get_mut(&id).expect("it is here").wait_fin(fin);
+                return self.read_inbox(id, out);
+            }
             Ok(message) => Arrived::Message(message),
             Err(reason) => {
                 self.blame(id, Violation::Garbled { channel: channel::SYNC, reason }, out);
@@ -113,7 +117,7 @@ impl Member {
                     Arrived::Header { header, check } if header.id == id && *check != Check::Later => {
                         *check = verdict.clone();
                     }
-                    Arrived::Header { .. } | Arrived::Message(_) => {}
+                    Arrived::Header { .. } | Arrived::Message(_) | Arrived::Fin => {}
                 }
             }
         }
@@ -141,6 +145,7 @@ impl Member {
             match if peer.is_condemned { Gate::Open } else { self.gate(first) } {
                 Gate::Open => {}
                 Gate::Shut => return,
+                Gate::Far => return self.read_fins_first(id, out),
                 Gate::Future(ahead) => return self.tell_clock(ahead, out),
             }
             let Some(peer) = self.peers.get_mut(&id) else { return };
@@ -150,6 +155,7 @@ impl Member {
                 self.check_arrived(id, CHECKED_AHEAD - 1, out);
                 match first {
                     Arrived::Message(message) => self.read(id, message, out),
+                    Arrived::Fin => self.read_next_fin(id, out),
                     Arrived::Header { header, check: Check::Failed(reason) } => {
                         self.blame(id, Violation::Header { id: header.id, reason }, out);
                     }
@@ -157,6 +163,28 @@ impl Member {
                 }
             }
             self.took(id, channel::SYNC, out);
+        }
+    }
+
+    fn read_next_fin(&mut self, id: PeerId, out: &mut Vec<Output>) {
+        let fin = self.peers.get_mut(&id).and_then(|peer| peer.inbox_fins.pop_front());
+        if let Some(fin) = fin.flatten() {
+            self.read(id, Message::Fin(fin), out);
+        }
+    }
+
+    /// Finality that lies behind a header which is too far ahead, and whose own header is here: without it the
+    /// irreversible tip may never come near. A peer that is behind as well tells it so late: what it settles without a
+    /// certificate of its last block.
+    fn read_fins_first(&mut self, id: PeerId, out: &mut Vec<Output>) {
+        while let Some(peer) = self.peers.get_mut(&id)
+            && peer.sync.is_ready()
+            && !peer.is_condemned
+        {
+            let tree = &self.tree;
+            let is_here = |fin: &Fin| fin.tip.point.hash().is_some_and(|block| tree.contains(&block));
+            let Some(fin) = peer.take_fin(is_here) else { return };
+            self.read(id, Message::Fin(fin), out);
         }
     }
 
@@ -173,7 +201,7 @@ impl Member {
         }
         let most = self.tree.root().settled + u64::from(self.config.headers_ahead.get());
         if header.height.0 >= most {
-            Gate::Shut
+            Gate::Far
         } else if self.is_time(header) {
             Gate::Open
         } else {
@@ -207,7 +235,7 @@ impl Member {
             Arrived::Header { header, check: Check::Passed } if !self.is_time(header) => {
                 Some(self.time_of(header))
             }
-            Arrived::Header { .. } | Arrived::Message(_) => None,
+            Arrived::Header { .. } | Arrived::Message(_) | Arrived::Fin => None,
         });
         times.min()
     }
@@ -229,6 +257,7 @@ impl Member {
             Message::Want { id: block, follow } => self.on_asked(id, block, follow, out),
             Message::No { id: block } => {
                 self.tell_bodies(bodies::Input::Refused { peer: id, id: block }, out);
+                self.on_refused_few();
             }
             Message::Stop { producer } => {
                 self.tell_bodies(bodies::Input::Stopped { peer: id, producer }, out);
@@ -388,6 +417,8 @@ impl Member {
 enum Gate {
     Open,
     Shut,
+    /// It is a header too far above the irreversible tip.
+    Far,
     /// It is a header of a slot that begins so much later.
     Future(Duration),
 }

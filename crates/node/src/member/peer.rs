@@ -28,6 +28,8 @@ pub(super) struct Peer {
     pub(super) rtt: Option<Duration>,
     /// What came on the sync channel and waits for what came before it; bounded by the link's window.
     pub(super) inbox: VecDeque<Arrived>,
+    /// The finality among that, in its order; `None` where it was taken before its turn.
+    pub(super) inbox_fins: VecDeque<Option<Fin>>,
     /// A header that was not admitted: kept for when its child or its finality says that it counts.
     pub(super) held: Option<Header>,
     /// Headers beyond its share or their producers', oldest first.
@@ -54,6 +56,8 @@ pub(super) struct Peer {
 pub(super) enum Arrived {
     /// A message without anything to check.
     Message(sync::Message),
+    /// Finality: the next in the peer's line of it.
+    Fin,
     /// A header, whose own checks may be under way.
     Header {
         /// The header.
@@ -105,6 +109,7 @@ impl Peer {
             is_condemned: false,
             rtt,
             inbox: VecDeque::new(),
+            inbox_fins: VecDeque::new(),
             held: None,
             refused: VecDeque::new(),
             fins: VecDeque::new(),
@@ -116,6 +121,18 @@ impl Peer {
             validator: None,
             outboxes: BTreeMap::new(),
         }
+    }
+
+    /// Puts finality that came behind what waits.
+    pub(super) fn wait_fin(&mut self, fin: Fin) {
+        self.inbox.push_back(Arrived::Fin);
+        self.inbox_fins.push_back(Some(fin));
+    }
+
+    /// The next finality, before its turn, if it is this kind.
+    pub(super) fn take_fin(&mut self, is_it: impl FnOnce(&Fin) -> bool) -> Option<Fin> {
+        let next = self.inbox_fins.iter_mut().find(|fin| fin.is_some())?;
+        next.take_if(|fin| is_it(fin))
     }
 
     /// What may still go out on a channel.
@@ -168,6 +185,8 @@ impl Peer {
 
     /// Panics where the books do not balance.
     pub(super) fn check_invariants(&self) {
+        let fins = self.inbox.iter().filter(|arrived| matches!(arrived, Arrived::Fin)).count();
+        assert_eq!(fins, self.inbox_fins.len(), "each finality that came waits in its line");
         for outbox in self.outboxes.values() {
             let bytes: u64 = outbox.waiting.iter().map(|(body, _)| cost(body)).sum();
             assert_eq!(bytes, outbox.waiting_bytes, "what waits is counted");

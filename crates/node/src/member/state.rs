@@ -56,6 +56,8 @@ pub struct Member {
     pub(super) ranges: ranges::State<PeerId>,
     /// The count of the last block that was wanted in ranges, while any is.
     pub(super) ranged: Option<u64>,
+    /// Since when the irreversible tip, at this count, waits for a few bodies by id.
+    pub(super) few_since: Option<(u64, Duration)>,
     /// When peers are taken to have again what they left out.
     pub(super) ranges_again: Duration,
     pub(super) routing: routing::State<PeerId>,
@@ -181,6 +183,7 @@ impl Member {
             early: BTreeMap::new(),
             ranges: ranges::State::new(config.ranges),
             ranged: None,
+            few_since: None,
             ranges_again: Duration::ZERO,
             routing: routing::State::new(routing::Config::new(chain, rng.random())),
             speaking: Speaking::default(),

@@ -41,7 +41,8 @@ pub enum Input<P> {
         /// How long it took.
         rtt: Duration,
     },
-    /// A body is wanted, after all that are wanted already. Wanting what is wanted changes nothing.
+    /// A body is wanted, after all that are wanted already and on one chain with them; some between may be here. Wanting
+    /// what is wanted changes nothing.
     Want {
         /// The block.
         block: Point,
@@ -205,12 +206,9 @@ impl<P: Copy + Ord> State<P> {
         out: &mut Vec<Output<P>>,
     ) {
         let Some(id) = block.hash().filter(|id| !self.keys.contains_key(id)) else { return };
-        // A gap, so that no range goes from one chain to another.
+        // A gap, so that no range goes over what is here, or from one chain to another.
         let is_gap = self.last.is_some() && self.last != prev;
         let key = self.next + u64::from(is_gap);
-        if is_gap {
-            self.begin = key;
-        }
         self.blocks.insert(key, block);
         self.keys.insert(id, key);
         (self.last, self.next) = (Some(id), key + 1);
@@ -224,6 +222,7 @@ impl<P: Copy + Ord> State<P> {
         if let Some(to) = self.next.checked_sub(1) {
             self.pass(now, fetch::Input::Unwant { from: 0, to }, out);
         }
+        self.begin = self.next;
     }
 
     fn on_has(&mut self, now: Duration, peer: P, id: Hash, out: &mut Vec<Output<P>>) {

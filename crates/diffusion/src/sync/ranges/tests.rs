@@ -91,6 +91,15 @@ fn a_range_does_not_go_from_one_chain_to_another() {
 }
 
 #[test]
+fn who_has_a_block_has_those_below_it_though_some_between_are_here() {
+    let mut rig = Rig::new(&[1]);
+    rig.want(7, 0..1);
+    rig.want(7, 4..6);
+    rig.tell(Input::Has { peer: 1, id: id(7, 5) });
+    assert_eq!(rig.ask(), [(1, 0, 0), (1, 4, 5)], "and no range goes over what is here");
+}
+
+#[test]
 fn what_a_peer_leaves_out_is_asked_of_another() {
     let mut rig = Rig::new(&[1]);
     rig.want(7, 0..5);

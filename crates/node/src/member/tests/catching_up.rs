@@ -1,5 +1,7 @@
 //! Nodes that were away, and validators that change meanwhile.
 
+use bytes::Bytes;
+use diffusion::sync::Message;
 use diffusion::sync::bodies::Mode;
 use link::channel;
 
@@ -161,5 +163,53 @@ fn what_a_peer_left_out_of_a_range_is_asked_for_again() {
     world.reach(&[4], 60, ms(120_000));
     world.start(5);
     world.reach(&[5], 60, ms(60_000));
+    assert!(world.blamed.is_empty(), "{:?}", world.blamed);
+}
+
+#[test]
+fn a_chain_of_one_validator_longer_than_the_window_of_headers_is_caught_up_with() {
+    // Shares hold no more than the window, as in the usual settings: all of the chain is one producer's.
+    let setup = Setup { rest: ms(0), ahead: 16, shares: (64, 16), ..Setup::new(21, 1, 2) };
+    let mut world = World::new(setup);
+    // The second hears of the chain through the first alone, while that catches up itself.
+    world.setup.links = vec![(0, 1), (1, 2)];
+    world.start(0);
+    world.reach(&[0], 80, ms(120_000));
+    world.start(1);
+    world.start(2);
+    world.reach(&[1, 2], 80, ms(10_000));
+    assert!(world.blamed.is_empty(), "{:?}", world.blamed);
+    world.check();
+}
+
+#[test]
+fn finality_counts_though_it_came_behind_headers_that_are_too_far_ahead() {
+    let setup = Setup { rest: ms(0), ahead: 16, ..Setup::new(22, 1, 1) };
+    let mut world = World::new(setup);
+    // Finality comes when 24 headers more than it is for have come: as of a peer that settled without a certificate.
+    let (held, headers) = (std::cell::RefCell::new(Vec::<(u32, Bytes)>::new()), std::cell::Cell::new(0));
+    world.lies.insert(
+        0,
+        Box::new(move |_, channel, body| {
+            let message = (channel == channel::SYNC).then(|| Message::decode(&body).expect("a message"));
+            match message {
+                Some(Message::Fin(_)) => {
+                    held.borrow_mut().push((headers.get() + 24, body));
+                    Vec::new()
+                }
+                Some(Message::Header(_)) => {
+                    headers.set(headers.get() + 1);
+                    let due =
+                        held.borrow_mut().extract_if(.., |(at, _)| *at <= headers.get()).collect::<Vec<_>>();
+                    due.into_iter().map(|(_, fin)| fin).chain([body]).collect()
+                }
+                _ => vec![body],
+            }
+        }),
+    );
+    world.start(0);
+    world.reach(&[0], 100, ms(120_000));
+    world.start(1);
+    world.reach(&[1], 60, ms(60_000));
     assert!(world.blamed.is_empty(), "{:?}", world.blamed);
 }

@@ -78,6 +78,8 @@ pub(super) struct Setup {
     pub(super) near: u32,
     /// How many undecided headers a peer may have brought, and a producer signed.
     pub(super) shares: (u32, u32),
+    /// How many headers above the irreversible tip are looked at.
+    pub(super) ahead: u32,
 }
 
 impl Setup {
@@ -97,6 +99,7 @@ impl Setup {
             rest: ms(1_000),
             near: 8,
             shares: (8_192, 4_096),
+            ahead: 2_048,
         }
     }
 }
@@ -243,6 +246,7 @@ impl World {
         config.quorum.rest = self.setup.rest;
         let count = |n| NonZeroU32::new(n).expect("not zero");
         config.near = count(self.setup.near);
+        config.headers_ahead = count(self.setup.ahead);
         config.headers_per_peer = count(self.setup.shares.0);
         config.headers_per_producer = count(self.setup.shares.1);
         let start = it.recovered(&self.format);
