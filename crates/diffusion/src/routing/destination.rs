@@ -74,7 +74,7 @@ struct Fault {
 pub(super) struct Destination<P> {
     bound: Option<Distance>,
     newest: Option<Newest>,
-    /// The signature of each claim that is offered: at most as many as offers.
+    /// The signature of each claim that is offered, and of the newest.
     signatures: BTreeMap<u64, Signature>,
     offers: BTreeMap<P, Offer>,
     /// What neighbours said and whose claim is still being checked.
@@ -293,7 +293,7 @@ impl<P: Copy + Ord> Destination<P> {
     }
 
     /// Panics where the books do not balance.
-    pub(super) fn check_invariants(&self) {
+    pub(super) fn check_invariants(&self, is_here: impl Fn(&P) -> bool) {
         if let Some(chosen) = &self.chosen {
             let offer = &self.offers[&chosen.via];
             let bound = self.bound.expect("a route in use bounds what may follow");
@@ -305,6 +305,11 @@ impl<P: Copy + Ord> Destination<P> {
             assert!(self.signatures.contains_key(&offer.distance.seq), "each claim has its signature");
             assert!(offer.distance.seq <= self.highest(), "the newest claim is the newest");
         }
+        assert!(
+            self.signatures.len() <= self.offers.len() + 1,
+            "signatures are those of offers, and the newest"
+        );
+        assert!(self.offers.keys().chain(self.waiting.keys()).all(is_here), "offers are neighbours'");
         assert!(self.faults.len() <= MAX_FAULTS, "few faults are remembered");
     }
 }

@@ -17,7 +17,7 @@ use crate::sync::bodies::Producer;
 const MAX_COPIES: usize = 64;
 
 /// What a packet takes besides its body while somebody looks at it, with the longest list of recipients.
-const JUDGING_BYTES: usize = 8 << 10;
+pub(super) const JUDGING_BYTES: usize = 8 << 10;
 
 impl<P: Copy + Ord> State<P> {
     pub(super) fn on_parcel(

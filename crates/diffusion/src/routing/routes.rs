@@ -12,7 +12,7 @@ use super::{Output, Signature, Time, Violation};
 use crate::sync::bodies::Producer;
 
 /// How many of those who are no producers any more are remembered. A guess: years of changes.
-const MAX_RETIRED: usize = 1_024;
+pub(super) const MAX_RETIRED: usize = 1_024;
 
 impl<P: Copy + Ord> State<P> {
     pub(super) fn on_producers(&mut self, now: Time, all: Vec<Producer>, me: Option<Producer>) {

@@ -8,9 +8,10 @@ use chain::Hash;
 
 use super::claim::Claim;
 use super::destination::{Chosen, Destination, Distance};
-use super::message::{How, Message, Packet};
+use super::message::{How, MAX_RECIPIENTS, Message, Packet};
 use super::neighbour::Neighbour;
 use super::origin::Origin;
+use super::routes::MAX_RETIRED;
 use super::seen::Seen;
 use super::sends::Sending;
 use super::watch::Watches;
@@ -257,13 +258,18 @@ impl<P: Copy + Ord> State<P> {
     /// Panics where the books do not balance.
     pub fn check_invariants(&self) {
         for destination in self.destinations.values() {
-            destination.check_invariants();
+            destination.check_invariants(|peer| self.neighbours.contains_key(peer));
             let hop = destination.chosen().map(|chosen| chosen.via);
             assert!(hop.is_none_or(|hop| self.neighbours.contains_key(&hop)), "a next hop is a neighbour");
         }
         let bound = |producer: &Producer| self.destinations.get(producer)?.bound();
         self.neighbours.values().for_each(|neighbour| neighbour.check_invariants(&self.config, bound));
         self.seen.check_invariants(self.config.seen_bytes);
+        let (destinations, retired) = (self.destinations.len(), self.retired.len());
+        assert!(destinations <= MAX_RECIPIENTS && retired <= MAX_RETIRED, "producers are bounded");
+        let bytes: usize =
+            self.judging.values().map(|it| it.packet.body().len() + super::parcels::JUDGING_BYTES).sum();
+        assert_eq!(bytes, self.judging_bytes, "what is looked at is counted");
         assert!(self.judging_bytes <= self.config.judging_bytes, "what is looked at is bounded");
         assert!(self.watches.len() <= self.config.max_watches, "what is watched is bounded");
         self.watches.check_invariants(|hop| self.neighbours.contains_key(hop));

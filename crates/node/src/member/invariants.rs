@@ -1,8 +1,11 @@
 //! What must hold after every input, in whatever order inputs come.
 
+use std::collections::BTreeMap;
+
 use diffusion::sync::Chain as _;
 
 use super::Member;
+use super::state::Ask;
 
 impl Member {
     /// Panics where an invariant of the member or of one of its machines does not hold. Costs time in the size of the
@@ -31,6 +34,22 @@ impl Member {
         self.check_finality();
         self.check_shares();
         self.check_bodies();
+        self.check_memory();
+    }
+
+    /// What the member itself keeps because of what others say; its machines and its peers have bounds of their own.
+    fn check_memory(&self) {
+        self.speaking.check_invariants();
+        let mut early = BTreeMap::new();
+        for ((peer, _), block) in &self.early {
+            *early.entry(peer).or_insert(0) += block.raw.len();
+        }
+        let most = self.config.bodies.early_bytes.get();
+        assert!(early.values().all(|bytes| *bytes <= most), "bodies that nobody wants yet are bounded");
+        let asked = |is: fn(&Ask) -> bool| self.asks.values().filter(|ask| is(ask)).count();
+        let (txs, judging) = (asked(|ask| matches!(ask, Ask::Tx(_))), self.relay.status().judging);
+        assert!(self.senders.len() <= judging, "who waits for word waits for the application");
+        assert!(self.applying.is_none() || judging <= txs, "what waits for a verdict was asked for");
     }
 
     fn check_finality(&self) {

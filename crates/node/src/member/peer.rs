@@ -187,7 +187,9 @@ impl Peer {
     pub(super) fn check_invariants(&self) {
         let fins = self.inbox.iter().filter(|arrived| matches!(arrived, Arrived::Fin)).count();
         assert_eq!(fins, self.inbox_fins.len(), "each finality that came waits in its line");
-        for outbox in self.outboxes.values() {
+        for (channel, outbox) in &self.outboxes {
+            let is_bounded = outbox.waiting_bytes <= MAX_WAITING_BYTES || *channel == channel::BODIES;
+            assert!(is_bounded, "what waits for room is bounded");
             let bytes: u64 = outbox.waiting.iter().map(|(body, _)| cost(body)).sum();
             assert_eq!(bytes, outbox.waiting_bytes, "what waits is counted");
             let first = outbox.waiting.front().map(|(body, _)| cost(body));

@@ -30,6 +30,13 @@ pub(super) struct Senders {
     is_pulling: Option<bool>,
 }
 
+impl Senders {
+    /// How many wait.
+    pub(super) fn len(&self) -> usize {
+        self.submitting.len() + self.waiting.len()
+    }
+}
+
 /// The settings of relay: transactions within the pool's bounds.
 pub(super) fn config(relay: relay::Config, pool: &pool::Config, max_bytes: usize) -> relay::Config {
     let rules = relay::Rules {

@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use chain::native::Validators;
+use chain::native::{MAX_VALIDATORS, Validators};
 use consensus::quorum;
 use diffusion::routing::{self, To, Verdict};
 use diffusion::sync::bodies::Producer;
@@ -44,6 +44,14 @@ pub(super) struct Speaking {
     sends: u64,
     /// Another node was seen to have our key.
     pub(super) is_key_elsewhere: bool,
+}
+
+impl Speaking {
+    /// Panics where an invariant does not hold.
+    pub(super) fn check_invariants(&self) {
+        assert!(self.said.len() <= MAX_SAID && self.unsaid.len() <= MAX_UNSAID, "what was said is bounded");
+        assert!(self.producers.len() <= MAX_VALIDATORS, "validators are bounded");
+    }
 }
 
 impl Member {

@@ -8,7 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use chain::native::Key;
 use chain::{Block, Format, State};
-use consensus::quorum::{self, Waiting, Watch};
+use consensus::quorum::{self, MAX_EVIDENCE, Waiting, Watch};
+use diffusion::routing;
 use link::Protocol;
 use link::strikes::Strikes;
 use node::{Input, Node, Output, Role, Ticket, member, status};
@@ -37,6 +38,9 @@ const AWAY: Duration = Duration::from_secs(10);
 
 /// How many transactions wait in a node's pool at most, and how many bytes of them.
 const POOL: (usize, usize) = (2_000, 1 << 20);
+
+/// How many wait for the application's verdict at most, and how many bytes of them; little, so that worlds come that far.
+const JUDGING: (usize, usize) = (64, 256 << 10);
 
 /// A node with all that is its own.
 #[derive(Debug)]
@@ -149,8 +153,13 @@ impl World {
     fn member(&self, node: u32) -> member::Config {
         let mut config = member::Config::new(self.hosts[node as usize].key.clone(), peer_id(node));
         config.quorum = quorum::Config { rest: self.config.rest, ..config.quorum };
-        let times = if self.config.sabotage == Some(Sabotage::KeepsTooMuch) { 50 } else { 1 };
-        (config.pool.max_count, config.pool.max_bytes) = (POOL.0 * times, POOL.1 * times);
+        (config.pool.max_count, config.pool.max_bytes) = POOL;
+        (config.relay.max_judging, config.relay.judging_bytes) = JUDGING;
+        if self.config.sabotage == Some(Sabotage::KeepsTooMuch) {
+            let relay = &mut config.relay;
+            (config.pool.max_count, config.pool.max_bytes) = (POOL.0 * 50, POOL.1 * 50);
+            (relay.max_judging, relay.judging_bytes) = (JUDGING.0 * 50, JUDGING.1 * 50);
+        }
         config
     }
 
@@ -286,8 +295,19 @@ impl World {
         bound("bytes of blocks above the irreversible tip", status.bytes, tree.max_bytes.get())?;
         let Some(member) = &status.member else { return Ok(()) };
         let limits = member::Config::new(None, peer_id(node));
-        bound("transactions that wait", member.relay.pooled, POOL.0)?;
-        bound("bytes of transactions that wait", member.relay.pooled_bytes, POOL.1)?;
+        let (relay, routing) = (&member.relay, &member.routing);
+        bound("transactions that wait", relay.pooled, POOL.0)?;
+        bound("bytes of transactions that wait", relay.pooled_bytes, POOL.1)?;
+        bound("transactions before the application", relay.judging, JUDGING.0)?;
+        bound("bytes of transactions before the application", relay.judging_bytes, JUDGING.1)?;
+        let links = self.net.of(node).len();
+        bound("transactions that are wanted", relay.wanted, limits.relay.open_offers as usize * links)?;
+        let routes = routing::Config::new(self.params.chain(), 0);
+        bound("bytes of memory of packets", routing.seen_bytes, routes.seen_bytes)?;
+        bound("packets that nobody confirmed", routing.unconfirmed, routes.max_sends)?;
+        bound("ways to validators", routing.producers, self.config.validators as usize)?;
+        bound("evidence", member.evidence.len(), MAX_EVIDENCE)?;
+        bound("links", member.peers.len(), links)?;
         let outstanding = member.application.as_ref().map_or(0, |it| it.outstanding);
         bound("blocks on their way to the application", outstanding, limits.deliveries.get() as usize)?;
         bound("bodies that are wanted", member.bodies.wanted, limits.bodies.wants.get())?;
@@ -295,7 +315,7 @@ impl World {
         let windows: u64 =
             way::bounds(self.config.links.windows).iter().map(|channel| channel.window_bytes).sum();
         let held: u64 = self.held_bytes(node);
-        bound("bytes that wait for the disk", held as usize, windows as usize * self.net.of(node).len())
+        bound("bytes that wait for the disk", held as usize, windows as usize * links)
     }
 
     fn perform(&mut self, node: u32, output: Output) -> Result<(), Broken> {

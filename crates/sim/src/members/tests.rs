@@ -239,7 +239,20 @@ fn the_checker_of_memory_sees_too_much_kept() {
     let liars = [(0, Lie::Silent), (1, Lie::Silent)].into();
     let load = Load { every: Some(Duration::from_millis(4)), bytes: 20..30, ..Load::default() };
     let found = broken(&Config { liars, load, check_every: 100, ..config });
-    assert!(matches!(found, Broken::Unbounded { .. }), "{found}");
+    assert!(matches!(found, Broken::Unbounded { what: "transactions that wait", .. }), "{found}");
+}
+
+#[test]
+fn the_checker_of_memory_sees_too_much_before_an_application_that_sleeps() {
+    let faults = Faults { sleep_every: Some(seconds(2)), ..Faults::none() };
+    let load = Load { every: Some(Duration::from_millis(10)), bytes: 20..30, ..Load::default() };
+    let config = Config { faults, load, check_every: 10, ..sabotaged(21, Sabotage::KeepsTooMuch) };
+    let found = broken(&config);
+    assert!(
+        matches!(found, Broken::Unbounded { what: "transactions before the application", .. }),
+        "{found}"
+    );
+    expect(&Config { sabotage: None, ..config });
 }
 
 #[test]
