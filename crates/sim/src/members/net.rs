@@ -298,6 +298,7 @@ impl World {
             return Err(Broken::Overrun { node, what });
         };
         if bytes > 0 && self.config.sabotage != Some(Sabotage::LosesGrants) {
+            edge.ways[1 - side].send_back(at, bytes);
             let (life, latency) = (edge.life, edge.ways[side].latency());
             let event = Event::Grant { link, side: 1 - side, life, channel: at, bytes };
             self.schedule.after(latency, event);

@@ -104,6 +104,7 @@ fn survives_a_power_cut_after_each_output() {
     };
     let outputs = expect(&config).outputs / 4 / 5;
     assert!(outputs > 50, "{outputs} are hardly a run");
+    println!("{outputs} outputs");
     for at in rig::cuts(outputs, (1..=outputs).step_by((outputs / 12) as usize)) {
         expect(&Config { crash_at: Some((1, at)), ..config.clone() });
     }

@@ -101,6 +101,8 @@ pub(super) struct Way {
     untaken: [VecDeque<u32>; CHANNELS.len()],
     /// What is done with and not granted back.
     returned: [u64; CHANNELS.len()],
+    /// What is granted back and did not come yet.
+    coming_back: [u64; CHANNELS.len()],
 }
 
 impl Way {
@@ -116,6 +118,7 @@ impl Way {
             credit: bounds.map(|bounds| bounds.window_bytes),
             untaken: Default::default(),
             returned: Default::default(),
+            coming_back: Default::default(),
         }
     }
 
@@ -239,8 +242,14 @@ impl Way {
         Some(if is_lump { std::mem::take(&mut self.returned[channel]) } else { 0 })
     }
 
+    /// Credit is on its way back to the sender.
+    pub(super) fn send_back(&mut self, channel: usize, bytes: u64) {
+        self.coming_back[channel] += bytes;
+    }
+
     /// The sender gets credit back.
     pub(super) fn grant(&mut self, channel: usize, bytes: u64) {
+        self.coming_back[channel] -= bytes;
         self.credit[channel] += bytes;
     }
 
@@ -249,9 +258,10 @@ impl Way {
         self.untaken.iter().map(VecDeque::len).sum()
     }
 
-    /// A channel whose credit did not come back: more than a lump of it.
+    /// A channel whose credit did not come back and is not on its way: more than a lump of it.
     pub(super) fn short_of(&self) -> Option<usize> {
-        (0..CHANNELS.len()).find(|at| self.credit[*at] * 4 < self.bounds[*at].window_bytes * 3)
+        let there = |at: usize| self.credit[at] + self.coming_back[at];
+        (0..CHANNELS.len()).find(|at| there(*at) * 4 < self.bounds[*at].window_bytes * 3)
     }
 
     /// Whether nothing waits and nothing is under way but of routing, which never rests.
@@ -327,5 +337,25 @@ mod tests {
         let granted: Vec<u64> = (0..sent).filter_map(|_| way.take(0, 1)).collect();
         let lumps: Vec<u64> = granted.into_iter().filter(|bytes| *bytes > 0).collect();
         assert!(lumps.len() == 3 && lumps.iter().all(|bytes| bytes * 4 >= window), "{lumps:?}");
+    }
+
+    #[test]
+    fn credit_on_its_way_back_is_not_lacked() {
+        let (mut way, mut rng) = way(1_000_000);
+        let window = way.bounds[1].window_bytes;
+        let mut sent = 0;
+        // All but a lump is not done with.
+        while way.credit(1) * 4 >= window * 3 {
+            assert!(way.queue(1, vec![0; 4_000].into()));
+            sent += 1;
+        }
+        drain(&mut way, &mut rng);
+        assert_eq!(way.short_of(), Some(1));
+        let bytes = way.take(1, sent).expect("so many came");
+        assert!(bytes > 0);
+        way.send_back(1, bytes);
+        assert_eq!(way.short_of(), None);
+        way.grant(1, bytes);
+        assert_eq!((way.short_of(), way.credit(1)), (None, window));
     }
 }
