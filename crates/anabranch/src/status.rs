@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{downstream, engine};
 
-pub use certified::Certified;
+pub use certified::{Certified, CertifiedChange, CertifiedChanges};
 pub use consensus::{Consensus, Evidence};
 pub use member::{Application, Member, PeerChain};
 pub use orders::{BlockOrder, Done, Mode, ModeOrder, PeerOrder};

@@ -1,12 +1,12 @@
 //! `/consensus`, `/certified`, `/blocks` and how bodies go between peers: what concerns a chain with validators.
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{get, post};
 use bytes::Bytes;
-use chain::Hash;
+use chain::{Hash, Height};
 use node::Command;
 use serde::de::DeserializeOwned;
 
@@ -17,6 +17,7 @@ pub(super) fn routes() -> Router<Api> {
     Router::new()
         .route("/consensus", get(status))
         .route("/certified", get(certified))
+        .route("/certified/changes/{height}", get(certified_changes))
         .route("/blocks/blacklist", post(blacklist))
         .route("/blocks/allow", post(allow))
         .route("/peers/mode", post(mode))
@@ -37,6 +38,13 @@ async fn certified(State(api): State<Api>) -> Response {
     match api.insight.certified().await {
         Ok(Some(certified)) => Json(certified).into_response(),
         Ok(None) => (StatusCode::NOT_FOUND, "no block here has a certificate yet\n").into_response(),
+        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
+    }
+}
+
+async fn certified_changes(State(api): State<Api>, Path(height): Path<u64>) -> Response {
+    match api.insight.certified_changes(Height(height)).await {
+        Ok(page) => Json(page).into_response(),
         Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
     }
 }

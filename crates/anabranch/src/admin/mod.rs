@@ -1,7 +1,7 @@
 //! The admin API: HTTP on a Unix socket in the data directory, or on a loopback address.
 //!
 //! `GET /status /clients /departed /upstreams /peers /peers/departed /consensus /certified /inbox /config /metrics
-//! /livez /readyz` and `/tx/ID`; `POST /tx` (the body is the transaction), `/query` (the body is for the application),
+//! /livez /readyz`, `/certified/changes/HEIGHT` and `/tx/ID`; `POST /tx` (the body is the transaction), `/query` (the body is for the application),
 //! `/peers/add` and its like, `/peers/mode`, `/blocks/blacklist`, `/blocks/allow` and `/stop`. It answers from what the
 //! engine, the server and the network say; it decides nothing.
 //!

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use chain::{Hash, View};
+use chain::{Hash, Height, View};
 use diffusion::sync::bodies::Mode;
 use node::{Command, pool};
 use tokio::sync::watch;
@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use super::Peering;
 use crate::clock::Clock;
 use crate::logic::Unanswered;
-use crate::status::{self, Certified, Count, State, Status};
+use crate::status::{self, Certified, CertifiedChanges, Count, State, Status};
 use crate::{downstream, engine, network};
 
 /// What does not change while a node runs.
@@ -168,6 +168,16 @@ impl Insight {
             Ok(chunk.and_then(|chunk| Certified::new(&chunk, &newest)))
         };
         tokio::task::spawn_blocking(read).await.expect("reading a header does not panic")
+    }
+
+    /// The changes of validators that headers from this height on announce, with what shows them; a page.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn certified_changes(&self, from: Height) -> Result<CertifiedChanges, store::Error> {
+        let reader = self.reader.clone();
+        let read = move || CertifiedChanges::read(&reader, from);
+        tokio::task::spawn_blocking(read).await.expect("reading headers does not panic")
     }
 
     /// Has the node carry out an order; what was done, or why not. `None` where the engine does not answer.

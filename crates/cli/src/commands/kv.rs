@@ -8,8 +8,9 @@ use anabranch::chain::native::{Certificate, Fields, Params, decode_header, read_
 use anabranch::chain::{Format, Header, Height, Tip};
 use anabranch::config::{AdminAddress, Config};
 use anabranch::network_id::NetworkId;
-use anabranch::status::Certified;
+use anabranch::status::{Certified, CertifiedChanges};
 use anabranch_cli::kv::{Answer, Electorate, Found, Question};
+use anabranch_cli::trust::Trust;
 use serde::Serialize;
 use tokio::time::{Instant, MissedTickBehavior};
 
@@ -54,7 +55,7 @@ struct Proven {
     bytes: String,
     /// The header that names the state's root.
     header: Headed,
-    /// `verified`: by a certificate of the genesis' validators; else why that was not looked at.
+    /// `verified`: by a certificate of the validators that certified changes lead to from the genesis; else why that was not looked at.
     certificate: &'static str,
 }
 
@@ -115,13 +116,13 @@ async fn found(admin: &AdminAddress, key: &str, height: Option<Height>) -> Resul
 
 /// What a key has in a state that an irreversible header names, and that header; the two have been compared.
 async fn proven(admin: &AdminAddress, config: &Config, key: &str) -> Result<(Found, Shown), Failure> {
-    let genesis = genesis(config);
+    let mut trust = genesis(config).and_then(|params| Trust::genesis(&params));
     let deadline = Instant::now() + HEADER_TIMEOUT;
     let mut pause = tokio::time::interval(ASK_EVERY);
     pause.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while Instant::now() < deadline {
         pause.tick().await;
-        let shown = shown(admin, genesis.as_ref()).await?;
+        let shown = shown(admin, trust.as_mut()).await?;
         // The first blocks name no state, nor do those that the application was too slow for.
         let Some(state) = shown.fields.state else { continue };
         // After a start the application has its newest state alone; the next headers name it.
@@ -141,38 +142,59 @@ async fn proven(admin: &AdminAddress, config: &Config, key: &str) -> Result<(Fou
 }
 
 /// The newest irreversible header, its certificate checked where the genesis is at hand.
-async fn shown(admin: &AdminAddress, genesis: Option<&Params>) -> Result<Shown, Failure> {
+async fn shown(admin: &AdminAddress, mut trust: Option<&mut Trust>) -> Result<Shown, Failure> {
     let certified: Certified = remote::get(admin, "/certified").await?;
     let bytes = |text: &str| hex::decode(text).map_err(|_| strange());
     let header = decode_header(&bytes(&certified.header)?.into()).map_err(|_| strange())?;
     let fields = read_fields(&header).map_err(|_| strange())?;
     let certificate = Certificate::decode(&bytes(&certified.certificate)?).map_err(|_| strange())?;
-    let certificate = judged(&header, &fields, &certificate, genesis)?;
+    if let Some(trust) = trust.as_deref_mut()
+        && !trust.knows(&fields)
+    {
+        follow_changes(admin, trust).await?;
+    }
+    let certificate = judged(&header, &fields, &certificate, trust.as_deref())?;
     Ok(Shown { header, fields, certificate })
 }
 
-/// Whether the genesis' validators have certified a header, or why that cannot be told.
+/// Has the node show the changes of validators since the last that it showed, and checks each.
+async fn follow_changes(admin: &AdminAddress, trust: &mut Trust) -> Result<(), Failure> {
+    loop {
+        let path = format!("/certified/changes/{}", trust.next());
+        let page: CertifiedChanges = remote::get(admin, &path).await?;
+        let more = page.more;
+        trust.follow(&page).map_err(|error| lie(format!("a change of validators is not shown: {error}")))?;
+        if !more {
+            return Ok(());
+        }
+    }
+}
+
+/// Whether a header is certified by the validators that certified changes lead to from the genesis, or why that cannot be
+/// told.
 fn judged(
     header: &Header,
     fields: &Fields,
     certificate: &Certificate,
-    genesis: Option<&Params>,
+    trust: Option<&Trust>,
 ) -> Result<&'static str, Failure> {
-    let lie = |what: String| Failure::new(Kind::Security, what).hint("do not believe this node; ask another");
     if (certificate.block(), certificate.height()) != (header.id, header.height) {
         return Err(lie("the node's certificate is another block's".into()));
     }
-    let Some(params) = genesis else { return Ok("not checked: no genesis is at hand, give --network FILE") };
-    if fields.chain != params.chain() {
-        return Err(lie(format!("the node's chain is another than {}", params.name)));
+    let Some(trust) = trust else { return Ok("not checked: no genesis is at hand, give --network FILE") };
+    if fields.chain != trust.chain() {
+        return Err(lie("the node's chain is another than the genesis'".into()));
     }
-    let Some(validators) = params.validator_set() else { return Err(strange()) };
-    if fields.validators != validators.hash() {
-        return Ok("not checked: the validators are no longer those of the genesis, see `db verify`");
+    if !trust.knows(fields) {
+        return Ok("not checked: the node does not show each change of validators, see `db verify`");
     }
-    let checked = certificate.verify(&params.chain(), &validators, params.faults);
+    let checked = trust.verify(certificate);
     checked.map_err(|error| lie(format!("the node's certificate shows nothing: {error}")))?;
     Ok(VERIFIED)
+}
+
+fn lie(what: String) -> Failure {
+    Failure::new(Kind::Security, what).hint("do not believe this node; ask another")
 }
 
 /// The genesis, where the configuration leads to it.
@@ -291,7 +313,9 @@ mod tests {
         let (params, key, header, fields) = scene();
         let certificate = certified(&params, &key, &header);
         let judge = |header: &Header, certificate: &Certificate, genesis: Option<&Params>| {
-            judged(header, &fields, certificate, genesis).map_err(|failure| failure.message().to_owned())
+            let trust = genesis.and_then(Trust::genesis);
+            judged(header, &fields, certificate, trust.as_ref())
+                .map_err(|failure| failure.message().to_owned())
         };
         assert_eq!(judge(&header, &certificate, Some(&params)), Ok(VERIFIED));
         assert!(judge(&header, &certificate, None).is_ok_and(|said| said.starts_with("not checked")));
