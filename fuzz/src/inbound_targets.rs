@@ -62,8 +62,10 @@ fn assembled(stream: &[u8], cut: usize, channel: &Channel, budget: &Budget) -> V
     let share = share(budget);
     let mut assembly = Assembly::default();
     let (mut came, mut charges) = (Vec::new(), Vec::new());
-    for mut piece in stream.chunks(cut) {
-        while let Some(event) = assembly.next(Duration::ZERO, channel, &share, &mut piece) {
+    for (number, mut piece) in stream.chunks(cut).enumerate() {
+        // Whatever it is told to lie behind, also when that was not true.
+        let behind = (number % 3) * cut;
+        while let Some(event) = assembly.next(Duration::ZERO, channel, &share, &mut piece, behind) {
             match event {
                 Event::Message { kind, body, charge } => {
                     came.push(Came::Message(kind, body.to_vec()));
@@ -75,6 +77,7 @@ fn assembled(stream: &[u8], cut: usize, channel: &Channel, budget: &Budget) -> V
             }
         }
         assert!(piece.is_empty(), "bytes are left over");
+        assembly.settle(channel);
         assembly.check_invariants(channel);
         assert!(budget.used_bytes() <= budget.total_bytes());
     }

@@ -148,6 +148,19 @@ impl Charge {
         true
     }
 
+    /// Gives back what it holds beyond this many bytes: first what came out of the pool, which all links share.
+    pub fn shrink_to(&mut self, bytes: u64) {
+        let surplus = self.bytes().saturating_sub(bytes);
+        let pooled = surplus.min(self.pooled);
+        let own = surplus - pooled;
+        self.pooled -= pooled;
+        self.own -= own;
+        if pooled > 0 {
+            self.account.give_pooled(pooled);
+        }
+        self.account.give(own);
+    }
+
     /// How many bytes it holds.
     pub fn bytes(&self) -> u64 {
         self.own + self.pooled
@@ -306,6 +319,7 @@ mod tests {
         Leave(usize),
         Charge { link: usize, bytes: u64, spare: u64 },
         Grow { charge: usize, bytes: u64 },
+        Shrink { charge: usize, to: u64 },
         Release(usize),
     }
 
@@ -319,6 +333,7 @@ mod tests {
                 spare
             }),
             (any::<usize>(), 0u64..600).prop_map(|(charge, bytes)| Step::Grow { charge, bytes }),
+            (any::<usize>(), 0u64..600).prop_map(|(charge, to)| Step::Shrink { charge, to }),
             any::<usize>().prop_map(Step::Release),
         ]
     }
@@ -350,8 +365,15 @@ mod tests {
                         let grown = charge.grow(bytes, 0);
                         prop_assert_eq!(charge.bytes(), before + if grown { bytes } else { 0 });
                     }
+                    Step::Shrink { charge, to } if !charges.is_empty() => {
+                        let at = charge % charges.len();
+                        let charge: &mut Charge = &mut charges[at];
+                        let least = charge.bytes().min(to);
+                        charge.shrink_to(to);
+                        prop_assert_eq!(charge.bytes(), least);
+                    }
                     Step::Release(at) => drop(pick(&mut charges, at)),
-                    Step::Charge { .. } | Step::Grow { .. } => {}
+                    Step::Charge { .. } | Step::Grow { .. } | Step::Shrink { .. } => {}
                 }
                 let held: u64 = charges.iter().map(Charge::bytes).sum();
                 prop_assert!(held <= budget.used_bytes() && budget.used_bytes() <= 1_000);

@@ -5,7 +5,9 @@
 //! so that the channel stays in step. It counts no credit; that is the inbound half's.
 //!
 //! **Invariant:** between messages it holds no memory, and within one at most twice what has arrived of it, all of
-//! it charged to the budget: never what a head merely promises.
+//! it charged to the budget: never what a head merely promises. Only while the bytes of one read are looked at may it
+//! hold more, by as much as that read has still to be looked at: most likely the message's rest is in there, and then
+//! it is moved once, to where it stays.
 //!
 //! `spec/link.md`, "Frames" and "Lanes".
 
@@ -77,13 +79,16 @@ enum State {
 }
 
 impl Assembly {
-    /// Takes bytes off the front of `input` up to the next event; nothing when all of it was consumed.
+    /// Takes bytes off the front of `input` up to the next event; nothing when all of it was consumed. `behind` is how
+    /// many bytes came together with the input and are still to be looked at, whosever they are; when all of them
+    /// were, [`Self::settle`] is to be called.
     pub fn next(
         &mut self,
         now: Duration,
         channel: &Channel,
         share: &Share,
         input: &mut &[u8],
+        behind: usize,
     ) -> Option<Event> {
         while !input.is_empty() {
             let event = match self.under_way.as_deref().map(|message| &message.state) {
@@ -92,9 +97,10 @@ impl Assembly {
                     None
                 }
                 None | Some(State::Head { .. }) => {
-                    self.head(now, input).and_then(|head| self.begin(now, channel, share, head, input))
+                    let head = self.head(now, input);
+                    head.and_then(|head| self.begin(now, channel, share, head, input, behind))
                 }
-                Some(State::Body { .. }) => self.body(channel, share, input),
+                Some(State::Body { .. }) => self.body(channel, share, input, behind),
                 Some(State::Skip { .. }) => self.skip(channel, input),
             };
             if event.is_some() {
@@ -102,6 +108,19 @@ impl Assembly {
             }
         }
         None
+    }
+
+    /// Gives back what it took for bytes that were behind and turned out to be others'.
+    pub fn settle(&mut self, channel: &Channel) {
+        if let Some(State::Body { length, body, charge, .. }) =
+            self.under_way.as_deref_mut().map(|message| &mut message.state)
+        {
+            let most = grown(body.len(), *length);
+            if body.capacity() > most {
+                body.shrink_to(most);
+                charge.shrink_to(held(channel, body.capacity()));
+            }
+        }
     }
 
     /// Passes over these bytes and every message that any of them belongs to, to the one that they end in.
@@ -162,7 +181,7 @@ impl Assembly {
             Some(State::Skip { left, .. }) => assert!(*left > 0),
             Some(State::Body { length, body, charge, .. }) => {
                 assert!(body.len() < *length, "a whole message was not given out");
-                assert!(body.capacity() <= (2 * (HEAD_BYTES + body.len())).min(*length), "more than came ×2");
+                assert!(body.capacity() <= grown(body.len(), *length), "more than came ×2");
                 assert_eq!(charge.bytes(), held(channel, body.capacity()));
             }
         }
@@ -204,6 +223,7 @@ impl Assembly {
         share: &Share,
         head: Result<Head, Unknown>,
         input: &mut &[u8],
+        behind: usize,
     ) -> Option<Event> {
         let limit = channel.max_message_bytes;
         let channel_number = channel.number;
@@ -219,8 +239,11 @@ impl Assembly {
         };
         let since = self.under_way.take().map_or(now, |message| message.since);
         let length_bytes = length as usize;
-        let capacity = grown(input.len(), length_bytes);
-        let Some(charge) = share.charge(held(channel, capacity), spare(channel, share)) else {
+        let charged = capacities(input.len(), behind, length_bytes).find_map(|capacity| {
+            let charge = share.charge(held(channel, capacity), spare(channel, share))?;
+            Some((capacity, charge))
+        });
+        let Some((capacity, charge)) = charged else {
             return self.reject(now, length, over_budget(channel_number, length));
         };
         if input.len() >= length_bytes {
@@ -234,20 +257,21 @@ impl Assembly {
     }
 
     /// Adds to the message that has begun; gives it out when it is whole.
-    fn body(&mut self, channel: &Channel, share: &Share, input: &mut &[u8]) -> Option<Event> {
+    fn body(&mut self, channel: &Channel, share: &Share, input: &mut &[u8], behind: usize) -> Option<Event> {
         let message = self.under_way.as_deref_mut()?;
         let State::Body { length, body, charge, .. } = &mut message.state else { return None };
         let more = take(input, *length - body.len());
         let needed = body.len() + more.len();
         if needed > body.capacity() {
-            let capacity = grown(needed, *length);
-            let bytes = held(channel, capacity) - held(channel, body.capacity());
-            if !charge.grow(bytes, spare(channel, share)) {
+            let before = held(channel, body.capacity());
+            let charged = capacities(needed, behind, *length)
+                .find(|capacity| charge.grow(held(channel, *capacity) - before, spare(channel, share)));
+            let Some(capacity) = charged else {
                 let (length, left) = (*length as u32, (*length - needed) as u32);
                 message.state = State::Skip { left, passed: 0 };
                 self.end_skip();
                 return Some(Event::Rejected(over_budget(channel.number, length)));
-            }
+            };
             body.reserve_exact(capacity - body.len());
         }
         body.extend_from_slice(more);
@@ -309,6 +333,14 @@ impl Assembly {
 /// segments fill it exactly), and no more than all of it.
 fn grown(have: usize, length: usize) -> usize {
     (2 * (HEAD_BYTES + have)).min(length)
+}
+
+/// The same where so many bytes more are at hand, which may be the body's: first what would take them all as well, if
+/// there is budget for it, then what is due.
+fn capacities(have: usize, behind: usize, length: usize) -> impl Iterator<Item = usize> {
+    let due = grown(have, length);
+    let ahead = have.saturating_add(behind).min(length);
+    std::iter::once(due.max(ahead)).chain((ahead > due).then_some(due))
 }
 
 /// What a message holds whose buffer has this capacity. The link has set something aside for control: there is never

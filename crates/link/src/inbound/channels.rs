@@ -13,7 +13,7 @@ use crate::budget::{Charge, Share};
 use crate::channel::{self, CONTROL, Channel, OVERHEAD_BYTES};
 use crate::control;
 use crate::message::Kind;
-use crate::mux::{self, Demux, Limit, Policy};
+use crate::mux::{self, Demux, Limit, Part, Policy};
 use crate::reason::Reason;
 use crate::reassembly::{Assembly, Event};
 use crate::segment::HEADER_BYTES;
@@ -49,21 +49,28 @@ impl Channels {
         Self { rules, share: Some(share), demux, lines, judge }
     }
 
-    /// Takes what a frame holds: one segment.
-    pub(super) fn on_segment(&mut self, now: Duration, segment: &[u8], out: &mut Vec<Output>) {
+    /// Takes what a frame holds: one segment. So many bytes were read together with it and lie behind it.
+    pub(super) fn on_segment(&mut self, now: Duration, segment: &[u8], behind: usize, out: &mut Vec<Output>) {
         if let Err(fault) = mux::whole(segment) {
             return self.judge.on_fault(now, fault.into(), out);
         }
         let mut rest = segment;
         loop {
             match self.demux.next(&mut rest) {
-                Ok(Some(part)) => self.on_part(now, part.protocol, part.bytes, out),
+                Ok(Some(part)) => self.on_part(now, part, behind, out),
                 Ok(None) => return,
                 Err(fault) => self.on_fault(now, fault, &segment[HEADER_BYTES..], out),
             }
             if self.judge.is_closed() {
                 return;
             }
+        }
+    }
+
+    /// All that was read together has been looked at.
+    pub(super) fn end_read(&mut self) {
+        for (line, channel) in self.lines.iter_mut().zip(self.rules.channels()) {
+            line.assembly.settle(channel);
         }
     }
 
@@ -128,14 +135,14 @@ impl Channels {
         }
     }
 
-    fn on_part(&mut self, now: Duration, number: Protocol, bytes: &[u8], out: &mut Vec<Output>) {
-        let at = self.position(number);
-        self.lines[at].traffic.bytes += bytes.len() as u64;
-        let mut input = bytes;
+    fn on_part(&mut self, now: Duration, part: Part<'_>, behind: usize, out: &mut Vec<Output>) {
+        let at = self.position(part.protocol);
+        self.lines[at].traffic.bytes += part.bytes.len() as u64;
+        let mut input = part.bytes;
         loop {
             let Some(share) = &self.share else { return };
             let channel = &self.rules.channels()[at];
-            match self.lines[at].assembly.next(now, channel, share, &mut input) {
+            match self.lines[at].assembly.next(now, channel, share, &mut input, behind) {
                 Some(Event::Message { kind, body, charge }) => {
                     self.on_message(now, at, kind, body, charge, out);
                 }

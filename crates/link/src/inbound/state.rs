@@ -189,7 +189,7 @@ impl Inbound {
                 Ok(Some(frame)) => match self.opener.open(frame) {
                     Ok(segment) => {
                         (self.heard, self.frame_since) = (now, None);
-                        self.channels.on_segment(now, segment, out);
+                        self.channels.on_segment(now, segment, bytes.len(), out);
                     }
                     Err(fault) => self.channels.judge.on_fault(now, fault.into(), out),
                 },
@@ -200,6 +200,7 @@ impl Inbound {
                 }
             }
         }
+        self.channels.end_read();
         self.frame_since = if self.deframer.is_inside() { self.frame_since.or(Some(now)) } else { None };
     }
 

@@ -7,13 +7,9 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use crate::frame::{LENGTH_BYTES, TAG_BYTES};
 use crate::mux::Segments;
 use crate::segment::{HEADER_BYTES, Header};
-use crate::session::{Exhausted, Sealer};
-
-/// What a segment takes on the wire besides its payload.
-pub const SEGMENT_OVERHEAD_BYTES: usize = LENGTH_BYTES + HEADER_BYTES + TAG_BYTES;
+use crate::session::{Exhausted, SEGMENT_OVERHEAD_BYTES, Sealer};
 
 /// Segments, each in pieces.
 #[derive(Debug, Default)]
@@ -70,16 +66,20 @@ impl Batch {
         })
     }
 
-    /// Appends them all, sealed.
+    /// Writes them all, sealed, over what is in the buffer; how many bytes they take of its front. It is made longer
+    /// where that is more than it has, and never shorter: a buffer that is used again is not filled with zeros again.
     ///
     /// # Errors
     /// When the session is used up.
-    pub fn seal(&self, sealer: &mut Sealer, out: &mut Vec<u8>) -> Result<(), Exhausted> {
-        out.reserve(self.wire_bytes);
-        for (head, payload) in self.segments() {
-            sealer.seal(head, payload, out)?;
+    pub fn seal(&self, sealer: &mut Sealer, buffer: &mut Vec<u8>) -> Result<usize, Exhausted> {
+        if buffer.len() < self.wire_bytes {
+            buffer.resize(self.wire_bytes, 0);
         }
-        Ok(())
+        let mut end = 0;
+        for (head, payload) in self.segments() {
+            end += sealer.seal_into(head, payload, &mut buffer[end..])?;
+        }
+        Ok(end)
     }
 
     /// Lets go of the segments and keeps the buffers.

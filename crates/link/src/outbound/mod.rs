@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-pub use batch::{Batch, SEGMENT_OVERHEAD_BYTES};
+pub use batch::Batch;
 pub use state::Outbound;
 
 use crate::Protocol;

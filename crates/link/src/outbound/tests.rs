@@ -13,6 +13,7 @@ use crate::message::Kind;
 use crate::message::{HEAD_BYTES, Head};
 use crate::reason::Code;
 use crate::segment::{Header, MAX_SENT_BYTES};
+use crate::session::SEGMENT_OVERHEAD_BYTES;
 use crate::state::{Event, Lifecycle, State};
 use crate::{Mode, Time};
 

@@ -31,7 +31,7 @@ mod violation;
 
 pub use handshake::{Handshake, refusal, refused};
 pub use payload::WIRE_VERSION;
-pub use transport::{Exhausted, Opener, REKEY_FRAMES, Sealer};
+pub use transport::{Exhausted, Opener, REKEY_FRAMES, SEGMENT_OVERHEAD_BYTES, Sealer};
 pub use violation::Violation;
 
 use crate::PeerId;

@@ -18,6 +18,9 @@ use crate::segment::HEADER_BYTES;
 /// an advantage of 2^-57.
 pub const REKEY_FRAMES: u64 = 1 << 24;
 
+/// What a segment takes on the wire besides its payload.
+pub const SEGMENT_OVERHEAD_BYTES: usize = LENGTH_BYTES + HEADER_BYTES + TAG_BYTES;
+
 const KEY_BYTES: usize = 32;
 
 /// Noise keeps this nonce for deriving the next key.
@@ -59,8 +62,7 @@ impl Sealer {
         Self { guard: Guard::Plain }
     }
 
-    /// Appends a frame with one segment: its header and its payload, which may lie in pieces. The last of them is not
-    /// copied but encrypted from where it lies, so a long one should be last.
+    /// Appends a frame with one segment: its header and its payload, which may lie in pieces.
     ///
     /// # Errors
     /// When there is no nonce left; nothing is appended then.
@@ -71,37 +73,57 @@ impl Sealer {
         out: &mut Vec<u8>,
     ) -> Result<(), Exhausted> {
         let start = out.len();
-        out.extend_from_slice(&[0; LENGTH_BYTES]);
-        out.extend_from_slice(&head);
+        let payload: Vec<P> = payload.into_iter().collect();
+        let bytes = payload.iter().map(|piece| piece.as_ref().len()).sum::<usize>();
+        out.resize(start + SEGMENT_OVERHEAD_BYTES + bytes, 0);
+        let sealed = self.seal_into(head, payload, &mut out[start..]);
+        if sealed.is_err() {
+            out.truncate(start);
+        }
+        sealed.map(drop)
+    }
+
+    /// The same into the front of `out`, whatever is there; how long the frame is. The last piece is not copied but
+    /// encrypted from where it lies, so a long one should be last.
+    ///
+    /// # Errors
+    /// When there is no nonce left.
+    ///
+    /// # Panics
+    /// When there is no room for the frame, or its payload is longer than a frame's may be.
+    pub fn seal_into<P: AsRef<[u8]>>(
+        &mut self,
+        head: [u8; HEADER_BYTES],
+        payload: impl IntoIterator<Item = P>,
+        out: &mut [u8],
+    ) -> Result<usize, Exhausted> {
+        let (length, content) = out.split_first_chunk_mut::<LENGTH_BYTES>().expect("room for a frame");
+        content[..HEADER_BYTES].copy_from_slice(&head);
+        let mut end = HEADER_BYTES;
         let mut last: Option<P> = None;
         for piece in payload {
             if let Some(before) = last.replace(piece) {
-                out.extend_from_slice(before.as_ref());
+                let before = before.as_ref();
+                content[end..end + before.len()].copy_from_slice(before);
+                end += before.len();
             }
         }
         let back = last.as_ref().map_or(&[][..], AsRef::as_ref);
-        let (plain, end) = (start + LENGTH_BYTES, out.len());
-        out.resize(end + back.len() + TAG_BYTES, 0);
-        let length = out.len() - plain;
+        let bytes = end + back.len() + TAG_BYTES;
         let Limits { min, max } = Limits::TRANSPORT;
         let allowed = usize::from(min)..=usize::from(max);
-        assert!(allowed.contains(&length), "a frame of {length} bytes");
-        let (front, sealed) = out[plain..].split_at_mut(end - plain);
+        assert!(allowed.contains(&bytes), "a frame of {bytes} bytes");
+        let (front, sealed) = content[..bytes].split_at_mut(end);
         match &mut self.guard {
-            Guard::Noise(key) => {
-                if let Err(exhausted) = key.seal(front, back, sealed) {
-                    out.truncate(start);
-                    return Err(exhausted);
-                }
-            }
+            Guard::Noise(key) => key.seal(front, back, sealed)?,
             Guard::Plain => {
-                sealed[..back.len()].copy_from_slice(back);
-                let tag = checksum(&out[plain..end + back.len()]);
-                out[end + back.len()..].copy_from_slice(&tag);
+                let (sealed, tag) = sealed.split_at_mut(back.len());
+                sealed.copy_from_slice(back);
+                tag.copy_from_slice(&checksum(&[front, sealed]));
             }
         }
-        out[start..plain].copy_from_slice(&(length as u16).to_be_bytes());
-        Ok(())
+        *length = (bytes as u16).to_be_bytes();
+        Ok(LENGTH_BYTES + bytes)
     }
 }
 
@@ -123,7 +145,7 @@ impl Opener {
             Guard::Noise(key) => key.open(frame),
             Guard::Plain => {
                 let (plain, tag) = frame.split_last_chunk().ok_or(Violation::Unauthentic)?;
-                if checksum(plain) == *tag { Ok(plain) } else { Err(Violation::Unauthentic) }
+                if checksum(&[plain]) == *tag { Ok(plain) } else { Err(Violation::Unauthentic) }
             }
         }
     }
@@ -151,9 +173,10 @@ impl fmt::Display for Guard {
 }
 
 /// In the place of a tag, and as long: the CRC32C, and zeros.
-fn checksum(plain: &[u8]) -> [u8; TAG_BYTES] {
+fn checksum(plain: &[&[u8]]) -> [u8; TAG_BYTES] {
     let mut tag = [0; TAG_BYTES];
-    tag[..4].copy_from_slice(&crc32c::crc32c(plain).to_be_bytes());
+    let sum = plain.iter().fold(0, |sum, part| crc32c::crc32c_append(sum, part));
+    tag[..4].copy_from_slice(&sum.to_be_bytes());
     tag
 }
 

@@ -5,6 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::num::NonZeroU32;
+use std::ops::Range;
 
 /// Write buffers that a thread keeps for the next socket: those of the sockets whose turns follow each other.
 const MAX_POOLED: usize = 4;
@@ -25,7 +26,7 @@ pub(super) fn with_read<T>(bytes: NonZeroU32, turn: impl FnOnce(&mut [u8]) -> T)
     })
 }
 
-/// An empty write buffer.
+/// A write buffer, whatever is in it.
 pub(super) fn take() -> Vec<u8> {
     WRITE.with(|pool| {
         let mut buffers = pool.take();
@@ -36,25 +37,54 @@ pub(super) fn take() -> Vec<u8> {
 }
 
 /// Gives a write buffer back.
-pub(super) fn give(mut buffer: Vec<u8>) {
+pub(super) fn give(buffer: Vec<u8>) {
     WRITE.with(|pool| {
         let mut buffers = pool.take();
         if buffers.len() < MAX_POOLED {
-            buffer.clear();
             buffers.push(buffer);
         }
         pool.set(buffers);
     });
 }
 
-/// What the bearer did not take, in a buffer of about its size.
-pub(super) fn keep(buffer: Vec<u8>, gone: usize) -> (Vec<u8>, usize) {
-    if buffer.capacity() > 2 * (buffer.len() - gone) {
-        let rest = buffer[gone..].to_vec();
-        give(buffer);
-        (rest, 0)
-    } else {
-        (buffer, gone)
+/// What the bearer has still to take, of a write buffer.
+#[derive(Debug, Default)]
+pub(super) struct Unsent {
+    buffer: Vec<u8>,
+    rest: Range<usize>,
+}
+
+impl Unsent {
+    /// The first so many bytes of this buffer.
+    pub(super) fn new(buffer: Vec<u8>, bytes: usize) -> Self {
+        Self { buffer, rest: 0..bytes }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.buffer[self.rest.clone()]
+    }
+
+    /// The bearer took so many of them.
+    pub(super) fn advance(&mut self, bytes: usize) {
+        self.rest.start += bytes;
+    }
+
+    /// It will be a while until the bearer takes the rest: keeps a buffer of about its size.
+    pub(super) fn settle(&mut self) {
+        if self.buffer.capacity() > 2 * self.rest.len() {
+            let rest = self.bytes().to_vec();
+            give(std::mem::replace(&mut self.buffer, rest));
+            self.rest = 0..self.buffer.len();
+        }
+    }
+
+    /// Lets go of the buffer, and of what was left.
+    pub(super) fn clear(&mut self) {
+        give(std::mem::take(self).buffer);
     }
 }
 
@@ -65,21 +95,24 @@ mod tests {
     #[test]
     fn a_buffer_that_went_is_the_next_ones() {
         let mut buffer = take();
-        buffer.extend_from_slice(&[1; 1_000]);
+        buffer.resize(1_000, 1);
         let place = buffer.as_ptr();
         give(buffer);
         let again = take();
-        assert!(again.is_empty());
-        assert_eq!(again.as_ptr(), place);
+        assert_eq!((again.as_ptr(), again.len()), (place, 1_000), "it need not be filled again");
     }
 
     #[test]
     fn a_small_rest_does_not_keep_a_large_buffer() {
-        let (rest, gone) = keep(vec![7; 100_000], 99_990);
-        assert_eq!((rest.len(), gone), (10, 0));
-        assert!(rest.capacity() < 100);
-        let (rest, gone) = keep(vec![7; 100], 10);
-        assert_eq!((rest.len(), gone), (100, 10), "most of it is left: no copy");
+        let mut unsent = Unsent::new(vec![7; 100_000], 90_000);
+        unsent.advance(89_990);
+        unsent.settle();
+        assert_eq!(unsent.bytes(), [7; 10]);
+        assert!(unsent.buffer.capacity() < 100);
+        let mut unsent = Unsent::new(vec![7; 100], 99);
+        unsent.advance(9);
+        unsent.settle();
+        assert_eq!((unsent.bytes().len(), unsent.buffer.len()), (90, 100), "most of it is left: no copy");
     }
 
     #[test]

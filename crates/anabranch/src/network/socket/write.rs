@@ -23,7 +23,7 @@ use link::state::State;
 
 use super::alarm::Alarm;
 use super::bearer::Writer;
-use super::buffers;
+use super::buffers::{self, Unsent};
 use super::handle::Socket;
 use super::pace::Pace;
 
@@ -42,9 +42,8 @@ pub(super) struct Routine {
     sealer: Sealer,
     pace: Pace,
     alarm: Alarm,
-    /// What was sealed and not taken by the bearer, and how much of it is gone.
-    unsent: Vec<u8>,
-    gone: usize,
+    /// What was sealed and not taken by the bearer.
+    unsent: Unsent,
     /// Since when the bearer has taken nothing.
     blocked: Option<Duration>,
     has_left: bool,
@@ -65,8 +64,8 @@ impl Routine {
         let (pace, alarm) = (Pace::new(&socket.config().pace), Alarm::default());
         // Where the system refuses, the connection is broken, and the first write will see that.
         let _ = bearer.set_unsent_bytes(pace.bytes());
-        let unsent = Vec::new();
-        Self { socket, bearer, sealer, pace, alarm, unsent, gone: 0, blocked: None, has_left: false }
+        let unsent = Unsent::default();
+        Self { socket, bearer, sealer, pace, alarm, unsent, blocked: None, has_left: false }
     }
 
     /// Does what can be done; ready when there is nothing left to do, ever.
@@ -97,8 +96,8 @@ impl Routine {
         if self.unsent.is_empty() {
             return Poll::Ready(());
         }
-        while self.gone < self.unsent.len() {
-            match self.bearer.poll_write(cx, &self.unsent[self.gone..]) {
+        while !self.unsent.is_empty() {
+            match self.bearer.poll_write(cx, self.unsent.bytes()) {
                 Poll::Ready(Ok(wrote)) if wrote > 0 => self.on_wrote(wrote),
                 Poll::Ready(wrote) => {
                     let kind = wrote.map_or_else(|error| error.kind(), |_| std::io::ErrorKind::WriteZero);
@@ -106,20 +105,19 @@ impl Routine {
                     break;
                 }
                 Poll::Pending => {
-                    let unsent = std::mem::take(&mut self.unsent);
-                    (self.unsent, self.gone) = buffers::keep(unsent, self.gone);
+                    self.unsent.settle();
                     self.blocked.get_or_insert_with(|| self.socket.clock().now().mono);
                     return Poll::Pending;
                 }
             }
         }
-        buffers::give(std::mem::take(&mut self.unsent));
-        (self.gone, self.blocked) = (0, None);
+        self.unsent.clear();
+        self.blocked = None;
         Poll::Ready(())
     }
 
     fn on_wrote(&mut self, wrote: usize) {
-        self.gone += wrote;
+        self.unsent.advance(wrote);
         self.blocked = None;
         self.socket.sent_bytes.fetch_add(wrote as u64, Ordering::Relaxed);
         let now = self.socket.clock().now().mono;
@@ -170,12 +168,13 @@ impl Routine {
     }
 
     fn seal(&mut self, batch: &mut Batch) -> Next {
-        self.unsent = buffers::take();
-        let sealed = batch.seal(&mut self.sealer, &mut self.unsent);
+        let mut buffer = buffers::take();
+        let sealed = batch.seal(&mut self.sealer, &mut buffer);
         // Bodies are shared with whoever sent them: let go of them now.
         batch.clear();
+        self.unsent = Unsent::new(buffer, sealed.unwrap_or(0));
         if sealed.is_err() {
-            buffers::give(std::mem::take(&mut self.unsent));
+            self.unsent.clear();
             self.socket.close(Reason::Exhausted);
             return Next::End;
         }

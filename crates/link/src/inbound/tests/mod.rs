@@ -1,5 +1,6 @@
 //! The inbound half against a peer that sends what a test wants.
 
+mod ahead;
 mod any_order;
 mod credit;
 mod faults;
