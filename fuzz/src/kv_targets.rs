@@ -1,7 +1,7 @@
-//! The `kv` application: its transactions, which anybody can submit, what readers ask of it, and its answers and proofs,
-//! which any node can come with.
+//! The `kv` application: its transactions, which anybody can submit, what readers ask of it, and its answers, proofs and
+//! pieces of snapshots, which any node can come with.
 
-use anabranch_cli::kv::{Answer, Electorate, Found, Proof, Question};
+use anabranch_cli::kv::{Answer, Electorate, Found, Part, Piece, Proof, Question};
 use anabranch_cli::transaction::{Change, Transaction};
 use chain::native::{Key, Params, read_fields};
 use chain::{Hash, Height, Point, Slot, Tip};
@@ -13,6 +13,8 @@ pub(crate) const KV_TRANSACTION: Target =
     Target { name: "kv_transaction", run: transaction, seeds: transaction_seeds };
 pub(crate) const KV_PROOF: Target = Target { name: "kv_proof", run: proof, seeds: proof_seeds };
 pub(crate) const KV_QUERY: Target = Target { name: "kv_query", run: query, seeds: query_seeds };
+
+pub(crate) const KV_PIECE: Target = Target { name: "kv_piece", run: piece, seeds: piece_seeds };
 
 fn transaction(input: &[u8]) {
     if let Ok(transaction) = Transaction::decode(input) {
@@ -85,4 +87,25 @@ fn query_seeds() -> Vec<Vec<u8>> {
         Answer::Validators(electorate),
     ];
     questions.iter().map(Question::encode).chain(answers.iter().map(Answer::encode)).collect()
+}
+
+fn piece(input: &[u8]) {
+    if let Ok(piece) = Piece::decode(input) {
+        assert_eq!(piece.encode(), input, "a piece has one encoding");
+    }
+}
+
+fn piece_seeds() -> Vec<Vec<u8>> {
+    let parted = |left, right| Part::Parted(Box::new((left, right)));
+    let whole = |at| Part::Whole(Hash([at; 32]));
+    let deep =
+        (0..8).fold(whole(1), |part, at| parted(part, if at % 2 == 0 { whole(at) } else { Part::Empty }));
+    let entries = (0..5u8).map(|at| (vec![at; at.into()], vec![at; 30]));
+    let pieces = [
+        Piece::Entries(Vec::new()),
+        Piece::Entries(entries.collect()),
+        Piece::Nodes(parted(whole(1), Part::Empty)),
+        Piece::Nodes(deep),
+    ];
+    pieces.iter().map(Piece::encode).collect()
 }

@@ -69,9 +69,11 @@ pub const TARGETS: &[Target] = &[
     kv_targets::KV_TRANSACTION,
     kv_targets::KV_PROOF,
     kv_targets::KV_QUERY,
+    kv_targets::KV_PIECE,
     relay_targets::RELAY,
     routing_targets::ROUTING,
     sync_targets::SYNC,
+    sync_targets::PIECES,
     machine_targets::CLIENT,
     machine_targets::UPSTREAM,
 ];

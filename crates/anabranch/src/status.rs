@@ -12,7 +12,7 @@ use crate::{downstream, engine};
 
 pub use certified::{Certified, CertifiedChange, CertifiedChanges};
 pub use consensus::{Consensus, Evidence};
-pub use member::{Application, Member, PeerChain};
+pub use member::{Application, Member, PeerChain, Snapshot};
 pub use orders::{BlockOrder, Done, Mode, ModeOrder, PeerOrder};
 pub use progress::{Progress, Stage};
 

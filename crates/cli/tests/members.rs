@@ -32,6 +32,10 @@ fn key(dir: &Path, validator: &[&str]) -> String {
 
 impl Members {
     fn new(count: usize) -> Self {
+        Self::with(count, "[consensus]\nrest_ms = 500\n")
+    }
+
+    fn with(count: usize, config_text: &str) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis();
         let mut genesis = format!(
@@ -45,7 +49,7 @@ impl Members {
         let network = dir.path().join("network.toml");
         std::fs::write(&network, genesis).expect("written");
         let config = dir.path().join("config.toml");
-        std::fs::write(&config, "[consensus]\nrest_ms = 500\n").expect("written");
+        std::fs::write(&config, config_text).expect("written");
         let mut members = Self { dir, network, nodes: (0..count).map(|_| None).collect() };
         (0..count).for_each(|number| members.start(number));
         members
@@ -148,6 +152,47 @@ fn four_processes_agree_serve_obey_and_bear_a_crash() {
         node.process.interrupt();
         node.process.until("stopped");
     }
+}
+
+#[test]
+fn a_follower_that_comes_late_begins_with_a_snapshot_proves_what_it_has_and_goes_on() {
+    const EVERY: u64 = 20;
+    let mut members = Members::with(
+        4,
+        &format!(
+            "[consensus]\nrest_ms = 200\n[application]\nsnapshot_every = {EVERY}\n[sync]\nsnapshot_worth = {EVERY}\n"
+        ),
+    );
+    members.ask(1, &["tx", "put", "colour", "green"]);
+    members.all_serve(EVERY + 2);
+    members.nodes.push(None);
+    members.start(4);
+    // Whoever follows it as a client gets all headers, those of bare blocks too.
+    let height = members.ask(0, &["status"])["irreversible"]["height"].as_u64().expect("a height");
+    members.all_serve(height + 2);
+    let network = text(&members.network);
+    let got = members.ask(4, &["kv", "get", "colour", "--proof", "--network", network]);
+    assert_eq!((&got["value"], &got["proof"]["of"]), (&"green".into(), &"inclusion".into()), "{got}");
+    assert_eq!(got["proof"]["certificate"], "verified", "{got}");
+
+    // What it holds is right, and it says what it does not hold.
+    let mut late = members.nodes[4].take().expect("it runs").process;
+    late.interrupt();
+    late.until("stopped");
+    let data_dir = members.data_dir(4);
+    let verify = ["db", "verify", "--network", text(&members.network), "--data-dir", &data_dir];
+    let verified = run(&[&verify[..], &["--json"]].concat()).expect_code(0).json();
+    let bare = verified["bare"].as_u64().expect("a number");
+    assert!(bare >= EVERY && bare.is_multiple_of(EVERY), "{verified}");
+    assert!(verified["blocks"].as_u64() > Some(bare), "{verified}");
+    let said = run(&verify).expect_code(0).stdout;
+    assert!(said.contains(&format!("of the first {bare} blocks the headers alone are held")), "{said}");
+
+    // Its next start goes on from there, and from what it has another can begin.
+    members.start(4);
+    let height = members.ask(0, &["status"])["irreversible"]["height"].as_u64().expect("a height");
+    members.all_serve(height + 2);
+    assert_eq!(members.ask(4, &["kv", "get", "colour"])["value"], "green");
 }
 
 #[test]

@@ -66,6 +66,8 @@ pub const BODIES: Protocol = Protocol(5);
 pub const FEEDS: Protocol = Protocol(6);
 /// Requests that are answered with what they carry: for operators who measure a link.
 pub const ECHO: Protocol = Protocol(7);
+/// Snapshots of an application's state, in pieces.
+pub const SNAPSHOTS: Protocol = Protocol(8);
 
 /// What a message with a body of this length takes of its channel's window.
 pub fn cost(body_bytes: u32) -> u64 {
@@ -164,6 +166,7 @@ pub fn defaults() -> Vec<Channel> {
         bulk(BODIES, "bodies", 4, 16 << 20, 40 << 20),
         bulk(FEEDS, "feeds", 2, 1 << 20, 8 << 20),
         bulk(ECHO, "echo", 1, 64 << 10, 512 << 10),
+        bulk(SNAPSHOTS, "snapshots", 1, (1 << 20) + 64, 4 << 20),
     ]
 }
 
@@ -191,7 +194,7 @@ mod tests {
         assert_eq!(broken(|table| table[2].share = 0), Error::Share { channel: SYNC });
         let more = |table: &mut Vec<Channel>| {
             let first = table[0];
-            table.extend((8..=16).map(|n| Channel { number: Protocol(n), ..first }));
+            table.extend((9..=16).map(|n| Channel { number: Protocol(n), ..first }));
         };
         assert_eq!(broken(more), Error::TooMany);
     }

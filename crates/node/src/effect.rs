@@ -303,6 +303,23 @@ pub enum Record {
         /// What shows that the last is irreversible: an encoded certificate, where its format needs one.
         certificate: Option<Bytes>,
     },
+    /// Headers of blocks that are to be bare, oldest first, after those before: their bodies are not held. Nothing is
+    /// settled by it, and a crash forgets them.
+    Bare {
+        /// The headers.
+        headers: Vec<Header>,
+        /// The state after the last of them.
+        state: State,
+        /// What shows that the last is irreversible, where that is at hand.
+        certificate: Option<Bytes>,
+    },
+    /// All blocks that were to be bare are settled at a stroke; the log goes on above them.
+    SettleBare {
+        /// The state after the last of them.
+        state: State,
+    },
+    /// Drops the blocks that were to be bare: the log begins with the first block after all.
+    ForgetBare,
     /// For the consensus journal. A [`quorum::Record::Height`] replaces all before it, and only once all that was
     /// appended before is durable.
     Journal(quorum::Record),
@@ -335,6 +352,15 @@ pub enum Notice {
         point: Point,
         /// Why.
         reason: chain::tree::Refusal,
+    },
+    /// A node that has nothing yet gets no snapshot, and begins again with all blocks.
+    #[error(
+        "no snapshot of the application's state is to be had after {bare} headers: taking all blocks from the first on; \
+         see `[sync] snapshots` in the manual"
+    )]
+    NoSnapshot {
+        /// How many headers it had let go of the bodies.
+        bare: u64,
     },
     /// A header of a peer has no place in the fork tree; of those that follow, nothing more is told before a block is
     /// irreversible.

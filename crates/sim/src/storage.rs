@@ -16,6 +16,12 @@ pub(crate) fn append<F: Files>(store: &mut Store<F>, record: &Record) -> Result<
             store.note_state(state);
             certificate.as_ref().map_or(Ok(()), |certificate| store.certify(state, certificate))
         }
+        Record::Bare { headers, state, certificate } => {
+            store.put_bare(headers)?;
+            certificate.as_ref().map_or(Ok(()), |certificate| store.certify_bare(state, certificate))
+        }
+        Record::SettleBare { state } => store.settle_bare(state),
+        Record::ForgetBare => store.forget_bare(),
         Record::Journal(record @ quorum::Record::Height { .. }) => store.begin_journal(&record.encode()),
         Record::Journal(record) => store.append_journal(&record.encode()),
     }

@@ -106,6 +106,10 @@ fn member_gauges(member: &node::member::Status) -> Vec<(&'static str, &'static s
         ("validators_reachable", "Of these, those to whom there is a way", routing.reachable as f64),
         ("routing_unconfirmed", "Own packets that were not confirmed", routing.unconfirmed as f64),
     ];
+    if let Some(snapshot) = &member.snapshot {
+        gauges.push(("snapshot_taken", "Pieces of the snapshot that were taken", snapshot.taken as f64));
+        gauges.push(("snapshot_wanted", "Pieces of it that are known to be wanted", snapshot.wanted as f64));
+    }
     if let Some(application) = &member.application {
         let (height, is_stopped) = (application.applied.height.0, application.stopped.is_some());
         gauges.push(("application_height", "Block number of the application's last block", height as f64));

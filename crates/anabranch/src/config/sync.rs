@@ -22,6 +22,16 @@ pub struct Sync {
     pub headers_per_producer: NonZeroU32,
     /// A node that lacks more certified bodies than this takes them in ranges from many peers.
     pub near: NonZeroU32,
+    /// Whether a node that has nothing yet begins with a snapshot of the application's state, where peers give one,
+    pub snapshots: bool,
+    /// unless it is fewer blocks behind than this.
+    pub snapshot_worth: NonZeroU64,
+    /// How long it waits for an offer, and how often it looks whether it comes nearer to one.
+    pub snapshot_wait_ms: NonZeroU64,
+    /// After so many snapshots that were not to be had it takes the whole chain.
+    pub snapshot_tries: NonZeroU32,
+    /// After so long a piece of it is asked of another peer.
+    pub piece_timeout_ms: NonZeroU64,
     /// How many headers of the log are at hand for peers that are behind.
     pub loaded_headers: NonZeroU32,
     /// How many tidings of finality wait for their headers, for each peer.
@@ -64,6 +74,13 @@ impl Default for Sync {
             headers_per_producer: nonzero32(4_096),
             // A guess: about what a network makes while a link is set up.
             near: nonzero32(32),
+            // Guesses: what comes in a few seconds; longer than a link takes to come back; more than there are liars among a
+            // node's peers; a large piece over a slow line, behind bodies of blocks.
+            snapshots: true,
+            snapshot_worth: nonzero(1_000),
+            snapshot_wait_ms: nonzero(30_000),
+            snapshot_tries: nonzero32(8),
+            piece_timeout_ms: nonzero(20_000),
             // A guess: some megabytes.
             loaded_headers: nonzero32(8_192),
             // On honest links none does, unless the tree had no room.

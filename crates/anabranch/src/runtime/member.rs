@@ -38,6 +38,13 @@ pub(super) fn settings(config: &Config, key: Option<Key>, peer_id: PeerId) -> me
     settings.headers_per_peer = sync.headers_per_peer;
     settings.headers_per_producer = sync.headers_per_producer;
     settings.near = sync.near;
+    settings.snapshots = sync.snapshots;
+    settings.snapshot_worth = sync.snapshot_worth;
+    settings.snapshot_wait = ms(sync.snapshot_wait_ms);
+    settings.snapshot_tries = sync.snapshot_tries;
+    settings.pieces.patience = ms(sync.piece_timeout_ms);
+    settings.pieces.lonely = settings.snapshot_wait;
+    settings.pieces.stalled = settings.snapshot_wait * 10;
     settings.loaded_headers = size(sync.loaded_headers);
     relay(&config.relay, &mut settings.relay);
     settings.relay.judge_timeout = ms(application.check_timeout_ms);

@@ -1,6 +1,7 @@
 //! What a member of a chain with validators says of itself and its peers, in `/status` and `/peers`.
 
 use chain::Hash;
+use diffusion::pieces;
 use node::member;
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +22,8 @@ pub struct Member {
     pub wanted: u64,
     /// and in ranges, while it is far behind.
     pub ranged: u64,
+    /// The snapshot that it takes, while it has nothing yet.
+    pub snapshot: Option<Snapshot>,
     /// Other validators,
     pub validators: u64,
     /// of these, those to whom there is a way.
@@ -38,6 +41,23 @@ pub struct Application {
     pub outstanding: u64,
     /// Why it gets no more, where it does not.
     pub stopped: Option<String>,
+}
+
+/// A snapshot of the application's state that is being taken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// After the block at this height.
+    pub height: u64,
+    /// How many headers there are of the blocks up to it,
+    pub headers: u64,
+    /// how many of its pieces were taken,
+    pub taken: u64,
+    /// how many bytes they had,
+    pub bytes: u64,
+    /// how many are known to be wanted; more may show.
+    pub wanted: u64,
+    /// How many peers give it.
+    pub peers: u64,
 }
 
 /// What a peer has of the chain, in `/peers`.
@@ -70,6 +90,7 @@ impl Member {
             unjudged: status.relay.judging as u64,
             wanted: status.bodies.wanted as u64,
             ranged: status.ranged as u64,
+            snapshot: status.goal.map(|goal| Snapshot::new(goal, status.snapshot.as_ref())),
             validators: status.routing.producers as u64,
             reachable: status.routing.reachable as u64,
             key_elsewhere: status.is_key_elsewhere,
@@ -83,6 +104,19 @@ impl From<&member::Application> for Application {
             applied: application.applied.into(),
             outstanding: application.outstanding as u64,
             stopped: application.stopped.clone(),
+        }
+    }
+}
+
+impl Snapshot {
+    fn new((height, headers): (chain::Height, u64), pieces: Option<&pieces::Status>) -> Self {
+        Self {
+            height: height.0,
+            headers,
+            taken: pieces.map_or(0, |pieces| pieces.taken),
+            bytes: pieces.map_or(0, |pieces| pieces.bytes),
+            wanted: pieces.map_or(0, |pieces| pieces.wanted as u64),
+            peers: pieces.map_or(0, |pieces| pieces.peers as u64),
         }
     }
 }

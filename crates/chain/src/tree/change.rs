@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{Cursor, Entry, Hash, Tip};
+use crate::{Cursor, Entry, Hash, Header, Tip};
 
 /// What one call did to the tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +33,15 @@ impl Change {
 pub struct Settled {
     /// The blocks that became irreversible, oldest first: what the log appends.
     pub blocks: Vec<Arc<Entry>>,
+    /// What moved; `dropped` names the forks that were cut off.
+    pub change: Change,
+}
+
+/// What became irreversible without a look at its bodies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bare {
+    /// The headers of the blocks, oldest first.
+    pub headers: Vec<Header>,
     /// What moved; `dropped` names the forks that were cut off.
     pub change: Change,
 }

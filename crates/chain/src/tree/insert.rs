@@ -76,8 +76,8 @@ impl<S> Tree<S> {
         self.nodes.insert(id, node);
     }
 
-    /// Marks what a new body completes, and says what the head becomes.
-    fn complete_from(&mut self, id: Hash) -> Option<Hash> {
+    /// Marks what a body completes, and says what the head becomes.
+    pub(super) fn complete_from(&mut self, id: Hash) -> Option<Hash> {
         let mut head = self.head;
         let below = self.nodes[&id].parent;
         if !below.is_none_or(|parent| self.nodes[&parent].complete) {

@@ -24,7 +24,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-pub use change::{Change, Refusal, Settled};
+pub use change::{Bare, Change, Refusal, Settled};
 
 use crate::{Block, Cursor, Entry, Hash, Header, Height, Point, Position, Tip};
 

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Change, Refusal, Root, Settled, Tree};
-use crate::{Entry, Hash, Position};
+use super::{Bare, Change, Refusal, Root, Settled, Tree};
+use crate::{Entry, Hash, Header, Position};
 
 impl<S> Tree<S> {
     /// Makes a block and all below it irreversible: it becomes the root, and every other fork is dropped.
@@ -28,6 +28,28 @@ impl<S> Tree<S> {
             change = self.follow(change);
         }
         Ok(Settled { blocks, change: self.report(change, dropped) })
+    }
+
+    /// Makes a block and all below it irreversible whether their bodies are there or not, and lets go of what bodies are:
+    /// for a node that does not hold them. What stands above may become our chain then.
+    pub fn irreversible_bare(&mut self, id: Hash) -> Result<Bare, Refusal> {
+        if self.root.tip.point.hash() == Some(id) {
+            let change = self.move_head(self.head);
+            return Ok(Bare { headers: Vec::new(), change: self.report(change, Vec::new()) });
+        }
+        if !self.contains(&id) {
+            return Err(Refusal::Unknown { id });
+        }
+        let path = self.climb(None, Some(id));
+        let change = self.move_head(None);
+        let dropped = self.drop_beside(&path);
+        let headers = path.iter().map(|id| self.raise_root(*id).0).collect();
+        self.forget_ends();
+        for id in self.trunk.clone() {
+            self.complete_from(id);
+        }
+        let change = self.follow(change);
+        Ok(Bare { headers, change: self.report(change, dropped) })
     }
 
     /// Takes a node without children out of the tree.
@@ -78,19 +100,25 @@ impl<S> Tree<S> {
         dropped
     }
 
-    /// Makes the only node right above the root the new root.
+    /// Makes the only node right above the root, which is on our chain, the new root.
     fn settle(&mut self, id: Hash) -> Arc<Entry> {
+        self.chain.pop_front().expect("the path is on the chain");
+        let (_, body) = self.raise_root(id);
+        body.expect("a settled block has a body")
+    }
+
+    /// Makes the only node right above the root the new root.
+    fn raise_root(&mut self, id: Hash) -> (Header, Option<Arc<Entry>>) {
         let node = self.nodes.remove(&id).expect("the path is in the tree");
         assert_eq!(self.trunk, [id], "the forks beside the path are gone");
         self.bytes -= node.bytes();
         self.branches.remove(&(node.header.height, id));
-        self.chain.pop_front().expect("the path is on the chain");
         for child in &node.children {
             self.nodes.get_mut(child).expect("a child is a node").parent = None;
         }
         self.trunk = node.children;
         self.root = Root { tip: node.header.tip(), settled: node.position.next().0, state: node.state };
-        node.body.expect("a settled block has a body")
+        (node.header, node.body)
     }
 
     /// Lets the head and the best header fall back to the root where they left the tree.

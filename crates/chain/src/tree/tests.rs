@@ -413,3 +413,67 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_is_irreversible_without_bodies_moves_the_root_and_cuts_off_forks() {
+    let mut tree = tree(Config::default());
+    let headers: Vec<_> = (1..=6).map(|n| header(n, (n > 1).then(|| id(n - 1)), n)).collect();
+    headers.iter().for_each(|it| drop(tree.insert_header(it.clone(), it.height.0).expect("taken")));
+    let beside = header(20, Some(id(2)), 3);
+    tree.insert_header(beside.clone(), 20).expect("taken");
+    // Some bodies are there: of a block on the way, of a fork, and of two above.
+    for block in [block(&headers[0], 5), block(&beside, 5), block(&headers[4], 5), block(&headers[5], 5)] {
+        tree.insert_body(block).expect("taken");
+    }
+    assert_eq!(tree.irreversible(id(4)), Err(Refusal::Incomplete { id: id(4) }));
+    assert_eq!(tree.irreversible_bare(id(99)), Err(Refusal::Unknown { id: id(99) }));
+    let bare = tree.irreversible_bare(id(4)).expect("it is there");
+    tree.check_invariants();
+    assert_eq!(bare.headers, headers[..4]);
+    assert_eq!(bare.change.dropped, [beside.id]);
+    assert_eq!((bare.change.rolled_back, bare.change.rolled_forward), (vec![id(1)], vec![id(5), id(6)]));
+    let root = tree.root();
+    assert_eq!((root.tip, root.settled, root.state), (headers[3].tip(), 4, 4));
+    assert_eq!((tree.head(), tree.best_header()), (headers[5].tip(), headers[5].tip()));
+    // From here on it is a tree like any other.
+    let settled = tree.irreversible(id(5)).expect("it is complete");
+    assert_eq!(settled.blocks.len(), 1);
+    tree.check_invariants();
+    assert_eq!(tree.irreversible_bare(id(5)).expect("it is the root").headers, []);
+    assert_eq!(tree.irreversible_bare(id(6)).expect("it is there").headers, headers[5..]);
+    assert!(tree.is_empty() && tree.bytes() == 0);
+    tree.check_invariants();
+}
+
+proptest! {
+    #[test]
+    fn the_root_moves_to_any_node_whatever_bodies_are_there(
+        parents in prop::collection::vec(any::<prop::sample::Index>(), 1..30),
+        bodies in prop::collection::vec(any::<prop::sample::Index>(), 0..30),
+        steps in prop::collection::vec(any::<prop::sample::Index>(), 1..4),
+    ) {
+        let mut tree = tree(Config::default());
+        let mut headers: Vec<Header> = Vec::new();
+        for (n, parent) in (1..).zip(&parents) {
+            let parent = parent.index(headers.len() + 1).checked_sub(1).map(|at| headers[at].clone());
+            let height = parent.as_ref().map_or(1, |parent| parent.height.0 + 1);
+            let header = header(n, parent.map(|parent| parent.id), height);
+            tree.insert_header(header.clone(), n).expect("there is room");
+            headers.push(header);
+        }
+        for at in bodies {
+            let _ = tree.insert_body(block(&headers[at.index(headers.len())], 5));
+        }
+        for step in steps {
+            let settled = tree.root().settled;
+            let left: Vec<Header> = tree.headers().cloned().collect();
+            let Some(to) = (!left.is_empty()).then(|| left[step.index(left.len())].clone()) else { break };
+            let bare = tree.irreversible_bare(to.id).expect("it is there");
+            tree.check_invariants();
+            prop_assert_eq!(bare.headers.last(), Some(&to));
+            prop_assert_eq!(tree.root().tip, to.tip());
+            prop_assert_eq!(tree.root().settled, settled + bare.headers.len() as u64);
+            prop_assert_eq!(bare.headers.len() + bare.change.dropped.len() + tree.len(), left.len());
+        }
+    }
+}

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use anabranch::config::Config;
-use anabranch::status::{Application, Member, State, Status, Upstream};
+use anabranch::status::{Application, Member, Snapshot, State, Status, Upstream};
 use serde::{Deserialize, Serialize};
 
 use crate::exit::Failure;
@@ -76,6 +76,16 @@ fn of_member(member: &Member) -> String {
         let _ = writeln!(text, "votes with    {key}");
     }
     let _ = writeln!(text, "validators    a way to {reachable} of {validators} others");
+    if let Some(snapshot) = &member.snapshot {
+        let Snapshot { height, headers, taken, bytes, wanted, peers } = snapshot;
+        let _ = match (taken, wanted) {
+            (0, 0) => writeln!(text, "snapshot      of height {height}: {headers} headers so far"),
+            _ => writeln!(
+                text,
+                "snapshot      of height {height}: {taken} pieces, {bytes} bytes; {wanted} and more to come, from {peers} peers"
+            ),
+        };
+    }
     if let Some(application) = &member.application {
         let Application { applied, outstanding, stopped } = application;
         let _ =

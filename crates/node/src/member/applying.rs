@@ -74,6 +74,11 @@ impl Applying {
         }
     }
 
+    /// An application that stands at the irreversible tip of our chain.
+    pub(super) fn at_the_tip(applied: Applied) -> Self {
+        Self { is_ours: true, ..Self::new(applied, 0) }
+    }
+
     /// Whether everything that is irreversible was delivered.
     pub(super) fn has_delivered(&self, settled: u64) -> bool {
         self.stopped.is_none() && self.next == settled
@@ -151,7 +156,7 @@ impl Member {
         }
     }
 
-    fn stop_applying(&mut self, reason: String, out: &mut Vec<Output>) {
+    pub(super) fn stop_applying(&mut self, reason: String, out: &mut Vec<Output>) {
         let Some(applying) = &mut self.applying else { return };
         if applying.stopped.is_none() {
             applying.stopped = Some(reason.clone());
@@ -165,6 +170,7 @@ impl Member {
             && applying.stopped.is_none()
             && applying.is_ours
             && !applying.is_loading
+            && !self.is_holding()
             && applying.next < self.tree.root().settled
             && applying.outstanding.len() < self.config.deliveries.get() as usize
         {
@@ -235,6 +241,19 @@ impl Member {
             (Some(Ask::Build), Answer::Failed { .. }) => self.on_built(ticket, Vec::new()),
             (Some(Ask::Deliver), Answer::Applied(applied)) => self.on_applied(ticket, applied, out),
             (Some(Ask::Deliver), Answer::Failed { reason }) => self.stop_applying(reason, out),
+            (Some(Ask::Snapshots), Answer::Snapshots(states)) => self.on_snapshots(states, out),
+            (Some(Ask::Snapshots), Answer::Failed { .. }) => self.on_snapshots(Vec::new(), out),
+            (Some(Ask::Piece(peer)), Answer::Piece(piece)) => self.on_piece_given(peer, piece, out),
+            (Some(Ask::Piece(peer)), Answer::Failed { .. }) => self.on_piece_given(peer, None, out),
+            (Some(Ask::Restore(to)), Answer::Restoring(names)) => self.on_restoring(to, names, out),
+            (Some(Ask::Restore(to)), Answer::Failed { .. }) => self.on_restoring(to, None, out),
+            (Some(Ask::Take(of, name)), Answer::Taken(taken)) => self.on_taken(of, name, taken, out),
+            (Some(Ask::Restored), Answer::Applied(applied)) => self.on_restored(applied, out),
+            // What is left of it goes with the next start.
+            (Some(Ask::Forget), Answer::Restoring(_) | Answer::Failed { .. }) => {}
+            (Some(Ask::Take(..) | Ask::Restored), Answer::Failed { reason }) => {
+                self.stop_restoring(&reason, out)
+            }
             (Some(ask), answer) => {
                 let reason = format!("it answers {answer:?} where it was asked something else ({ask:?})");
                 self.stop_applying(reason, out);
@@ -253,6 +272,7 @@ impl Member {
         while applying.known.len() > MAX_KNOWN {
             applying.known.pop_first();
         }
+        self.snapshots_moved(out);
         if self.has_work() {
             self.tell_quorum(consensus::quorum::Input::Work, out);
         }

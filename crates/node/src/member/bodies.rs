@@ -110,6 +110,11 @@ impl Member {
     /// Wants what the best chain lacks right above the irreversible tip, and what the chain to the last certified block
     /// does: of that, what is more than a little comes in ranges.
     pub(super) fn want_bodies(&mut self, out: &mut Vec<Output>) {
+        if self.is_holding() {
+            // None is waited for.
+            self.few_since = None;
+            return;
+        }
         let is_due = self.ranged.is_none() && self.ranges_deadline().is_some_and(|due| due <= self.now.mono);
         if !(std::mem::take(&mut self.is_lacking) || is_due) || self.failed.is_some() {
             return;

@@ -1,11 +1,12 @@
 //! What a member is told at its start and keeps to.
 
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
+use std::time::Duration;
 
 use chain::native::Key;
 use chain::tree;
 use consensus::quorum;
-use diffusion::{relay, sync};
+use diffusion::{pieces, relay, sync};
 use link::PeerId;
 
 use crate::pool;
@@ -25,6 +26,18 @@ pub struct Config {
     pub bodies: sync::bodies::Config,
     /// Bodies while it is far behind.
     pub ranges: sync::ranges::Config,
+    /// Whether a node that has nothing yet begins with a snapshot of the application's state, where peers give one.
+    pub snapshots: bool,
+    /// A node that is fewer blocks behind than this takes them all. A guess: what comes in a few seconds.
+    pub snapshot_worth: NonZeroU64,
+    /// How long it waits for offers of states, and how often it looks whether it comes nearer to one. A guess: longer than a
+    /// link takes to come back.
+    pub snapshot_wait: Duration,
+    /// After so many states that were not to be had it takes the whole chain. A guess: more than there are liars among a
+    /// node's peers, few enough that nothing goes on for ever.
+    pub snapshot_tries: NonZeroU32,
+    /// How it takes its pieces.
+    pub pieces: pieces::Config,
     /// How transactions travel; of what kinds there are, and how many wait, the pool's bounds say.
     pub relay: relay::Config,
     /// What may wait to be put into a block.
@@ -61,6 +74,11 @@ impl Config {
             sync: sync::Config::default(),
             bodies: sync::bodies::Config::default(),
             ranges: sync::ranges::Config::default(),
+            snapshots: true,
+            snapshot_worth: NonZeroU64::new(1_000).expect("a bound is not zero"),
+            snapshot_wait: Duration::from_secs(30),
+            snapshot_tries: NonZeroU32::new(8).expect("a bound is not zero"),
+            pieces: pieces::Config::default(),
             relay: relay::Config::default(),
             pool: pool::Config::default(),
             // Undecided siblings are branches of their own: there may be many of those, each one header long.

@@ -335,15 +335,11 @@ impl Member {
             sync::Output::Commit(fin) => self.on_fin(id, fin, out),
             sync::Output::Find { points } => {
                 let has_origin = points.iter().any(|point| point.hash().is_none());
-                let ticket = self.next_ticket();
-                self.loads.insert(ticket, Read::Find(id, has_origin));
-                out.push(Output::Load { ticket, load: Load::Find(points) });
+                self.load_for(id, Load::Find(points), has_origin, out);
             }
             sync::Output::Load { from } => {
-                let ticket = self.next_ticket();
-                self.loads.insert(ticket, Read::Headers(id, from));
                 let max = (self.config.loaded_headers.get() / 8).clamp(1, 256) as u32;
-                out.push(Output::Load { ticket, load: Load::Headers { from, max } });
+                self.load_for(id, Load::Headers { from, max }, false, out);
             }
             // An honest peer sends such ones while our news travel to it.
             sync::Output::Passed { .. } => {}
@@ -351,6 +347,20 @@ impl Member {
             sync::Output::PeerBehind { .. } => {}
             sync::Output::Violation(violation) => self.blame(id, violation.into(), out),
         }
+    }
+
+    /// Reads what the machine of a connection wants of the log; has it wait while there is none.
+    pub(super) fn load_for(&mut self, id: PeerId, load: Load, has_origin: bool, out: &mut Vec<Output>) {
+        if self.keep_for_later(id, &load, has_origin) {
+            return;
+        }
+        let read = match &load {
+            Load::Headers { from, .. } => Read::Headers(id, *from),
+            _ => Read::Find(id, has_origin),
+        };
+        let ticket = self.next_ticket();
+        self.loads.insert(ticket, read);
+        out.push(Output::Load { ticket, load });
     }
 
     /// Puts a header whose checks passed into the tree. Says whether it stands there.

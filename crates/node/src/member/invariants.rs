@@ -21,6 +21,7 @@ impl Member {
         self.routing.check_invariants();
         self.quorum.check_invariants();
         self.relay.check_invariants();
+        self.pieces.check_invariants();
         if let Some(applying) = &self.applying {
             applying.check_invariants(self.config.deliveries.get(), self.config.delivery_bytes.get());
         }
@@ -68,7 +69,7 @@ impl Member {
         for (peer, id) in self.early.keys() {
             assert!(self.peers.contains_key(peer), "{id:.8} came from a peer that is gone");
         }
-        if self.failed.is_some() || self.ranged.is_some() {
+        if self.failed.is_some() || self.ranged.is_some() || self.is_holding() {
             return;
         }
         let forks = self.forks();

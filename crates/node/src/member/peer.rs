@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chain::format::Reason;
+use chain::native::StateRoot;
 use chain::{Header, Point};
 use consensus::quorum;
 use diffusion::sync::{self, Fin};
@@ -46,6 +47,14 @@ pub(super) struct Peer {
     pub(super) asked: VecDeque<(Point, Point)>,
     /// Whether the log is asked for the first of them.
     pub(super) is_loading: bool,
+    /// The pieces of snapshots that it asked for and did not get, oldest first.
+    pub(super) pieces: VecDeque<(StateRoot, Bytes)>,
+    /// Whether the application is asked for the first of them.
+    pub(super) is_given: bool,
+    /// Whether it wants to know of which states pieces are given.
+    pub(super) wishes: bool,
+    /// Whether it was told that this node does.
+    pub(super) is_wished: bool,
     /// The validator at the other end, as it has proven.
     pub(super) validator: Option<quorum::Key>,
     pub(super) outboxes: BTreeMap<Protocol, Outbox>,
@@ -118,6 +127,10 @@ impl Peer {
             told_has: 0,
             asked: VecDeque::new(),
             is_loading: false,
+            pieces: VecDeque::new(),
+            is_given: false,
+            wishes: false,
+            is_wished: false,
             validator: None,
             outboxes: BTreeMap::new(),
         }

@@ -5,12 +5,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use diffusion::sync::bodies::Mode;
 use diffusion::sync::{self, bodies, ranges};
-use diffusion::{relay, routing, sync::Consequence};
+use diffusion::{pieces, relay, routing, sync::Consequence};
 use link::{PeerId, Protocol, channel};
 
 use super::peer::{Peer, Posted};
 use super::speech::Greeting;
-use super::state::{Job, Read};
+use super::state::{Ask, Job, Read};
 use super::{Event, Member, Violation};
 use crate::{Output, Ticket};
 
@@ -50,6 +50,7 @@ impl Member {
         self.tell_routing(routing::Input::Joined { peer: id, rtt, room }, out);
         let room = self.peers[&id].room(channel::TRANSACTIONS);
         self.tell_relay(relay::Input::Joined { peer: id, room }, out);
+        self.tell_pieces(pieces::Input::Joined { peer: id }, out);
         if let Some(key) = &self.key {
             let greeting = Greeting::new(&self.chain, key, &id);
             self.send(id, channel::CONSENSUS, greeting.encode(), None, out);
@@ -73,6 +74,9 @@ impl Member {
         self.tell_ranges(ranges::Input::Left { peer: id }, out);
         self.tell_routing(routing::Input::Left { peer: id }, out);
         self.tell_relay(relay::Input::Left { peer: id }, out);
+        self.asks.retain(|_, ask| !matches!(ask, Ask::Piece(peer) if *peer == id));
+        self.drop_later(id);
+        self.tell_pieces(pieces::Input::Left { peer: id }, out);
         self.is_lacking = true;
     }
 
@@ -107,6 +111,7 @@ impl Member {
                 self.tell_relay(relay::Input::Room { peer: id, bytes }, out);
             }
             channel::BODIES => self.serve_ranges(id, out),
+            channel::SNAPSHOTS => self.give_pieces(id, out),
             _ => {}
         }
     }
@@ -129,6 +134,7 @@ impl Member {
             channel::SYNC => return self.on_sync_message(id, &body, out),
             channel::BODIES => self.on_body(id, &body, out),
             channel::CONSENSUS => self.on_consensus_message(id, &body, out),
+            channel::SNAPSHOTS => self.on_pieces_message(id, &body, out),
             channel::ROUTING => match routing::Message::decode(&body) {
                 Ok(message) => self.tell_routing(routing::Input::Message { peer: id, message }, out),
                 Err(reason) => self.blame(id, routing::Violation::Malformed(reason).into(), out),

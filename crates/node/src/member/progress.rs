@@ -58,7 +58,7 @@ impl Member {
         if let Some(error) = &self.failed {
             return State::Failed { error: error.clone() };
         }
-        if self.start.is_some() {
+        if self.start.is_some() && !self.is_holding() {
             return State::Starting;
         }
         let settled = self.tree.root().settled;
@@ -67,7 +67,8 @@ impl Member {
         if is_alone {
             return State::NoPeers;
         }
-        if let Some(tip) = claimed.filter(|tip| tip.height.0 + 1 > settled + NEAR) {
+        let is_behind = |tip: &Tip| tip.height.0 + 1 > settled + NEAR || self.is_holding();
+        if let Some(tip) = claimed.filter(is_behind) {
             let idle = now.saturating_sub(self.progress.moved.max(self.progress.settled.0));
             if idle >= STALLED_AFTER {
                 return State::Stalled { idle };

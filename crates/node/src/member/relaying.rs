@@ -174,7 +174,7 @@ impl Member {
     /// Asks peers for nothing while there is enough to do.
     pub(super) fn set_pulling(&mut self, out: &mut Vec<Output>) {
         let is_awake = self.applying.as_ref().is_none_or(|applying| applying.is_near(&self.config));
-        let pulling = self.failed.is_none() && self.ranged.is_none() && is_awake;
+        let pulling = self.failed.is_none() && self.ranged.is_none() && !self.is_holding() && is_awake;
         if self.senders.is_pulling != Some(pulling) {
             self.senders.is_pulling = Some(pulling);
             self.tell_relay(relay::Input::Pulling(pulling), out);

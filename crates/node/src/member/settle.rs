@@ -3,6 +3,7 @@
 //! **Invariants**: a block leaves the tree for the log when it is durable there with its certificate; one settlement is
 //! under way at a time; none goes past a change of validators without a certificate of the old set.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
@@ -11,9 +12,10 @@ use chain::native::read_fields;
 use chain::{Block, Entry, Hash, Header, Height, Tip};
 use consensus::quorum;
 use diffusion::sync::bodies;
-use diffusion::sync::{self, Loaded, Place, Settled};
+use diffusion::sync::{Loaded, Place, Settled};
 
 use super::Member;
+use super::finality::Certified;
 use super::headers::producer;
 use super::recent::Recent;
 use super::storing::Append;
@@ -28,7 +30,7 @@ const MAX_SETTLEMENT_BYTES: usize = 16 << 20;
 impl Member {
     /// Hands what is certified and complete to the log.
     pub(super) fn settle_due(&mut self, out: &mut Vec<Output>) {
-        if self.storing.settling().is_some() || self.failed.is_some() {
+        if self.storing.settling().is_some() || self.failed.is_some() || self.is_holding() {
             return;
         }
         let Some(path) = self.settlement() else { return };
@@ -91,6 +93,8 @@ impl Member {
             match append {
                 Append::Fork(block, from) => self.on_stored(block, from, out),
                 Append::Settle(id) => self.on_settled(id, out),
+                Append::Bare(id) => self.on_bare(id, out),
+                Append::Begun => self.on_begun(out),
                 Append::Journal(counted) => self.tell_quorum(quorum::Input::Persisted(counted), out),
             }
         }
@@ -153,18 +157,12 @@ impl Member {
 
     /// What was decided is durable with its certificate.
     fn on_settled(&mut self, id: Hash, out: &mut Vec<Output>) {
-        let position = self.tree.position(&id).expect("what settles stays in the tree");
-        let tip = self.tree.header(&id).expect("it is in the tree").tip();
-        let place = Place { count: position.next().0, tip };
-        for peer in self.peers.keys().copied().collect::<Vec<_>>() {
-            self.tell_sync(peer, sync::Input::Settling(place), out);
-        }
+        let Place { tip, .. } = self.settling(&id, out);
         let settled = self.tree.irreversible(id).expect("all of it is complete");
         self.way.settled(settled.blocks.iter().map(|entry| entry.block.len()));
         self.on_change(&settled.change, out);
         self.forget_proposed(tip.height);
-        let later = self.finality.certified.split_off(&Height(tip.height.0 + 1));
-        let certified = std::mem::replace(&mut self.finality.certified, later);
+        let certified = self.settled_certificates(tip.height);
         let certificate = |header: &Header| certified.get(&header.height).map(|it| it.certificate.clone());
         let headers: Vec<Settled> =
             settled.blocks.iter().map(|it| (it.header.clone(), certificate(&it.header))).collect();
@@ -178,9 +176,6 @@ impl Member {
             self.forget_transactions(&entry, out);
             self.recent.push(entry);
         }
-        // What was certified on a branch that is gone now was no branch of ours.
-        let tree = &self.tree;
-        self.finality.certified.retain(|_, certified| tree.contains(&certified.id));
         self.is_news = true;
         self.is_unblocked = true;
         self.moved(out);
@@ -188,11 +183,21 @@ impl Member {
         self.start_height(out);
     }
 
+    /// Takes the certificates up to a height that has settled out of those that are to come.
+    pub(super) fn settled_certificates(&mut self, height: Height) -> BTreeMap<Height, Certified> {
+        let later = self.finality.certified.split_off(&Height(height.0 + 1));
+        let settled = std::mem::replace(&mut self.finality.certified, later);
+        // What was certified on a branch that is gone now was no branch of ours.
+        let tree = &self.tree;
+        self.finality.certified.retain(|_, certified| tree.contains(&certified.id));
+        settled
+    }
+
     /// Begins the height after the irreversible tip, unless more is known to be irreversible, or it has begun.
     pub(super) fn start_height(&mut self, out: &mut Vec<Output>) {
         let root = self.tree.root();
         let is_begun = self.quorum.height().is_some_and(|height| height.0 >= root.settled);
-        if is_begun || self.finality.last().is_some() || self.failed.is_some() {
+        if is_begun || self.finality.last().is_some() || self.failed.is_some() || self.is_holding() {
             return;
         }
         let journal = self.start.take().unwrap_or(quorum::Journal::Read(Vec::new()));

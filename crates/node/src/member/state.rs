@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use chain::format::Detail;
-use chain::native::{Key, Params};
+use chain::native::{Key, Params, StateRoot};
 use chain::tree::{self, Root, Tree};
 use chain::{Block, Format, Hash, State, view};
 use consensus::{Quorum, quorum};
+use diffusion::pieces;
 use diffusion::relay::{self, Name};
 use diffusion::routing;
 use diffusion::sync::bodies::{self, Mode};
@@ -19,7 +21,9 @@ use rand_chacha::ChaCha12Rng;
 
 use super::applying::Applying;
 use super::finality::Finality;
+use super::giving::Giving;
 use super::judging::Proposed;
+use super::newcomer::Newcomer;
 use super::peer::Peer;
 use super::producing::Producing;
 use super::progress::Progress;
@@ -84,6 +88,12 @@ pub struct Member {
     pub(super) produced: u64,
     pub(super) applying: Option<Applying>,
     pub(super) asks: BTreeMap<Ticket, Ask>,
+    /// What of the application's state is given to peers.
+    pub(super) giving: Giving,
+    /// What of it is taken from them.
+    pub(super) pieces: pieces::State<PeerId>,
+    /// While it has nothing yet.
+    pub(super) newcomer: Option<Newcomer>,
     pub(super) relay: relay::State<PeerId>,
     pub(super) senders: Senders,
     /// What the application did not take into the last block of ours that it put in order.
@@ -142,6 +152,18 @@ pub(super) enum Ask {
     Build,
     /// To take a block in.
     Deliver,
+    /// Of which states it gives pieces.
+    Snapshots,
+    /// For a piece that a peer wants.
+    Piece(PeerId),
+    /// To put a state together.
+    Restore(StateRoot),
+    /// To take a piece of it.
+    Take(StateRoot, Bytes),
+    /// To stand there.
+    Restored,
+    /// To drop it.
+    Forget,
 }
 
 impl std::fmt::Debug for Member {
@@ -167,6 +189,8 @@ impl Member {
             super::settle::recall(&start.recent, start.certificate, start.settled, config.loaded_headers);
         let max_tx_bytes = chain::native::max_transaction_bytes(&params);
         let relay = super::relaying::config(config.relay.clone(), &config.pool, max_tx_bytes);
+        let is_new = config.snapshots && start.settled == 0;
+        let newcomer = start.applied.as_ref().filter(|_| is_new).map(Newcomer::new);
         let mut member = Self {
             chain,
             key: config.key.clone(),
@@ -205,6 +229,9 @@ impl Member {
             produced: 0,
             applying: start.applied.map(|applied| Applying::new(applied, start.settled)),
             asks: BTreeMap::new(),
+            giving: Giving::default(),
+            pieces: pieces::State::new(config.pieces),
+            newcomer,
             relay: relay::State::new(relay, rng),
             senders: Senders::default(),
             left_out: BTreeSet::new(),
@@ -258,12 +285,15 @@ impl Member {
             self.ranges.next_deadline(),
             self.routing.next_deadline(),
             self.relay.next_deadline(),
+            self.pieces.next_deadline(),
         ];
         let own = [
             self.producing_deadline(),
             self.judging_deadline(),
             self.inbox_deadline(),
             self.ranges_deadline(),
+            self.newcomer_deadline(),
+            self.giving_deadline(),
         ];
         machines.into_iter().chain(own).flatten().min()
     }
@@ -274,6 +304,8 @@ impl Member {
         self.tick_machines(out);
         self.read_inboxes(out);
         self.prove_fins(out);
+        self.newcome(out);
+        self.look_at_snapshots(out);
         self.settle_due(out);
         self.want_bodies(out);
         self.ask_ranges(is_tick, out);
@@ -287,7 +319,8 @@ impl Member {
 
     /// The first input starts what needs the time.
     fn begin(&mut self, out: &mut Vec<Output>) {
-        if self.start.is_some() {
+        // One that goes on from where an earlier life put a snapshot in place starts with the mark.
+        if self.start.is_some() && !self.is_holding() && self.finality.last().is_none() {
             self.begin_applying(out);
             self.tell_producers(out);
             self.start_height(out);
@@ -305,6 +338,9 @@ impl Member {
         }
         if is_due(self.routing.next_deadline()) {
             self.tell_routing(routing::Input::Tick, out);
+        }
+        if is_due(self.pieces.next_deadline()) {
+            self.tell_pieces(pieces::Input::Tick, out);
         }
         if is_due(self.relay.next_deadline()) {
             self.tell_relay(relay::Input::Tick, out);

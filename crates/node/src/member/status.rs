@@ -1,9 +1,9 @@
 //! What an operator wants to know of a member beside what every node says.
 
-use chain::Tip;
+use chain::{Height, Tip};
 use consensus::quorum;
 use diffusion::sync::bodies::{self, Mode};
-use diffusion::{relay, routing};
+use diffusion::{pieces, relay, routing};
 use link::{PeerId, Time};
 
 use super::Member;
@@ -27,6 +27,10 @@ pub struct Status {
     pub relay: relay::Status,
     /// Bodies near the head.
     pub bodies: bodies::Status,
+    /// The height of the state that a node goes for which has nothing yet, and how many headers it has of those below.
+    pub goal: Option<(Height, u64)>,
+    /// The pieces of it that are taken.
+    pub snapshot: Option<pieces::Status>,
     /// Bodies that are wanted in ranges, since this node is far behind.
     pub ranged: usize,
     /// Ways to other validators.
@@ -110,6 +114,8 @@ impl Member {
             application,
             relay: self.relay.status(),
             bodies: self.bodies.status(),
+            goal: self.goal(),
+            snapshot: self.pieces.status(),
             ranged: self.ranges.len(),
             routing: self.routing.status(),
             refused: self.shares.refused,

@@ -15,6 +15,10 @@ pub(super) enum Append {
     Fork(Block, Option<PeerId>),
     /// The blocks up to this one become irreversible.
     Settle(Hash),
+    /// The blocks up to this one become bare.
+    Bare(Hash),
+    /// The bare blocks are settled, or forgotten.
+    Begun,
     /// A record of the consensus journal.
     Journal(quorum::Ticket),
 }
@@ -40,7 +44,8 @@ impl Storing {
                 self.bytes += block.raw.len();
                 self.blocks.insert(block.header.id, block.raw.len());
             }
-            Append::Settle(id) => {
+            Append::Begun => {}
+            Append::Settle(id) | Append::Bare(id) => {
                 assert!(self.settling.is_none(), "one settlement at a time");
                 self.settling = Some(*id);
             }
@@ -62,8 +67,8 @@ impl Storing {
                 self.bytes -= block.raw.len();
                 self.blocks.remove(&block.header.id);
             }
-            Append::Settle(_) => self.settling = None,
-            Append::Journal(_) => {}
+            Append::Settle(_) | Append::Bare(_) => self.settling = None,
+            Append::Begun | Append::Journal(_) => {}
         }
         Some(append)
     }
@@ -78,6 +83,11 @@ impl Storing {
     /// Whether this is durable.
     pub(super) fn is_durable(&self, ticket: Ticket) -> bool {
         ticket <= self.durable
+    }
+
+    /// Whether nothing is on its way to the disk.
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
     }
 
     /// Whether the block is on its way to the disk.

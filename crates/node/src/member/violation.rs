@@ -4,7 +4,7 @@ use chain::format::Reason;
 use chain::native::certificate;
 use chain::{DecodeError, Hash};
 use consensus::quorum;
-use diffusion::{relay, routing, sync};
+use diffusion::{pieces, relay, routing, sync};
 use link::Protocol;
 
 pub use diffusion::sync::Consequence;
@@ -88,6 +88,9 @@ pub enum Violation {
     /// It broke a rule of relay.
     #[error(transparent)]
     Relay(#[from] relay::Violation),
+    /// It broke a rule about snapshots.
+    #[error(transparent)]
+    Pieces(#[from] pieces::Violation),
 }
 
 impl Violation {
@@ -95,6 +98,7 @@ impl Violation {
     pub fn consequence(&self) -> Consequence {
         match self {
             Self::Sync(violation) => violation.consequence(),
+            Self::Pieces(violation) => violation.consequence(),
             Self::Undecodable { .. }
             | Self::Garbled { .. }
             | Self::Channel { .. }
@@ -128,6 +132,7 @@ impl Violation {
             Self::Consensus(_) => "consensus",
             Self::Routing(violation) => violation.name(),
             Self::Relay(violation) => violation.name(),
+            Self::Pieces(violation) => violation.name(),
         }
     }
 }

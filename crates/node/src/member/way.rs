@@ -53,6 +53,12 @@ impl Way {
         }
     }
 
+    /// So many of its blocks are irreversible without a look at their bodies.
+    pub(super) fn bared(&mut self, count: usize) {
+        self.ids.drain(..count);
+        (self.complete, self.bytes) = (0, 0);
+    }
+
     /// Counts the bodies that have come since it was last asked.
     pub(super) fn look(&mut self, tree: &Tree<State>) {
         while let Some(entry) = self.ids.get(self.complete).and_then(|id| tree.block(id)) {

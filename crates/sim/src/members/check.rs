@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use chain::native::ballot::Kind;
 use chain::native::{Certificate, Faults};
-use chain::{Block, Hash, Height, State, View};
+use chain::{Hash, Header, Height, State, View};
 use consensus::quorum;
 use node::member::Violation;
 use store::Recovered;
@@ -172,7 +172,7 @@ impl Checker {
     pub(super) fn on_proof(
         &self,
         node: u32,
-        block: &Block,
+        block: &Header,
         state: &State,
         certificate: Option<&[u8]>,
         faults: Faults,
@@ -184,7 +184,7 @@ impl Checker {
             Ok(certificate) => certificate,
             Err(error) => return unproven(error.to_string()),
         };
-        let (id, height) = (block.header.id, block.header.height);
+        let (id, height) = (block.id, block.height);
         if certificate.block() != id || certificate.height() != height {
             return unproven(format!("it is for {:.8}, not for {id:.8}", certificate.block()));
         }

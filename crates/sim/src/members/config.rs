@@ -1,6 +1,7 @@
 //! What a world of members is made of.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -47,6 +48,11 @@ pub struct Config {
     pub crash_at: Option<(u32, u64)>,
     /// At this height the validators ask for others: the last of them is left out.
     pub change_at: Option<u64>,
+    /// Applications keep their state for newcomers after every so many blocks, and newcomers begin with one that are so far
+    /// behind; never, where there is no number.
+    pub snapshot_every: Option<NonZeroU64>,
+    /// This node starts for the first time after so long.
+    pub late: Option<(u32, Duration)>,
     /// A rule that is broken on purpose, to see the checker that watches it fire.
     pub sabotage: Option<Sabotage>,
 }

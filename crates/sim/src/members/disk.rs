@@ -91,11 +91,18 @@ impl World {
             Record::Settle { blocks, state, certificate } if self.config.is_honest(node) => {
                 self.on_settle(node, blocks, state, certificate.as_deref())?;
             }
-            Record::Settle { .. } | Record::Journal(_) => {}
+            Record::Bare { headers, state, certificate } if self.config.is_honest(node) => {
+                self.on_bare(node, headers, state, certificate.as_deref())?;
+            }
+            Record::Settle { .. }
+            | Record::Bare { .. }
+            | Record::SettleBare { .. }
+            | Record::ForgetBare
+            | Record::Journal(_) => {}
         }
         let host = &mut self.hosts[node as usize];
         let Some(store) = &mut host.store else { return Ok(()) };
-        if let Record::Settle { state, .. } = &record {
+        if let Record::Settle { state, .. } | Record::SettleBare { state } = &record {
             host.state = state.clone();
         }
         let written = storage::append(store, &record);
@@ -103,6 +110,10 @@ impl World {
             self.on_write_failed(node, ticket, error.to_string());
             return Ok(());
         }
+        if matches!(record, Record::SettleBare { .. }) && self.config.is_honest(node) {
+            self.on_bare_settled(node)?;
+        }
+        let host = &mut self.hosts[node as usize];
         if self.config.sabotage == Some(Sabotage::AcknowledgesEarly) {
             self.later(node, Duration::ZERO, Input::Persisted { ticket });
             return Ok(());

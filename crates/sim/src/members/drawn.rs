@@ -1,6 +1,7 @@
 //! Worlds that are drawn, and worlds that are peaceful.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use chain::native;
@@ -51,7 +52,13 @@ impl Config {
         // With one validator less, the others may live with fewer liars.
         let lying = drawn.liars.keys().filter(|node| **node < validators).count() as u32;
         let change_at = drawn.change_at.filter(|_| lying * 3 < validators - 1);
-        Self { change_at, ..drawn }
+        // Drawn by itself: whether somebody is late changes nothing else.
+        let mut rng = ChaCha12Rng::seed_from_u64(seed ^ 0x6c61_7465_0000_0000);
+        let follows = nodes > validators && !drawn.liars.contains_key(&(nodes - 1));
+        let is_late = follows && rng.random_bool(0.4);
+        let late = is_late.then(|| (nodes - 1, ms(rng.random_range(10_000..25_000))));
+        let snapshot_every = late.and_then(|_| NonZeroU64::new(rng.random_range(2..8)));
+        Self { change_at, late, snapshot_every, ..drawn }
     }
 
     /// Four validators and two who follow, and nothing that goes wrong.
@@ -74,6 +81,8 @@ impl Config {
             verify: Verify::Once,
             crash_at: None,
             change_at: None,
+            snapshot_every: None,
+            late: None,
             sabotage: None,
         }
     }

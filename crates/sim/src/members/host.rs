@@ -9,7 +9,7 @@ use bytes::Bytes;
 use chain::native::Key;
 use chain::{Block, Format, State};
 use consensus::quorum::{self, MAX_EVIDENCE, Waiting, Watch};
-use diffusion::routing;
+use diffusion::{pieces, routing};
 use link::Protocol;
 use link::strikes::Strikes;
 use node::{Input, Node, Output, Role, Ticket, member, status};
@@ -35,6 +35,9 @@ const SLOW: Duration = Duration::from_millis(40);
 
 /// How long a node is away after it lost power, at most.
 const AWAY: Duration = Duration::from_secs(10);
+
+/// How long a newcomer waits for a snapshot: what is behind has a minute or two to catch up, without one as well.
+const SNAPSHOT_WAIT: Duration = Duration::from_secs(5);
 
 /// How many transactions wait in a node's pool at most, and how many bytes of them.
 const POOL: (usize, usize) = (2_000, 1 << 20);
@@ -92,7 +95,7 @@ impl Host {
             files: memory::Files::new(rng.random()),
             life: 0,
             clock,
-            app: App::new(),
+            app: App::new(config.snapshot_every),
             key: is_validator.then(|| key(node)),
             liar: config.liars.get(&node).map(|lie| Liar::new(*lie, key(node))),
             sync,
@@ -160,6 +163,10 @@ impl World {
             (config.pool.max_count, config.pool.max_bytes) = (POOL.0 * 50, POOL.1 * 50);
             (relay.max_judging, relay.judging_bytes) = (JUDGING.0 * 50, JUDGING.1 * 50);
         }
+        config.snapshots = self.config.snapshot_every.is_some();
+        config.snapshot_worth = self.config.snapshot_every.unwrap_or(config.snapshot_worth);
+        config.snapshot_wait = SNAPSHOT_WAIT;
+        config.pieces = pieces::Config { lonely: SNAPSHOT_WAIT, stalled: 3 * SNAPSHOT_WAIT, ..config.pieces };
         config
     }
 

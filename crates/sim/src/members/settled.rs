@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chain::native::transactions;
-use chain::{Block, State, View};
+use chain::{Block, Header, Position, State, View};
 
 use super::app;
 use super::check::Broken;
@@ -23,6 +23,20 @@ impl World {
         if let Some(wrong) = blocks.iter().find(|block| !app::is_right(block)) {
             return Err(Broken::Wrong { node, id: wrong.header.id });
         }
+        self.check_proof(node, &last.header, state, certificate)?;
+        let position = state.next.0 - blocks.len() as u64;
+        let unsettled = &mut self.hosts[node as usize].unsettled;
+        unsettled.extend((position..).zip(blocks).map(|(position, block)| (position, block.clone())));
+        Ok(())
+    }
+
+    fn check_proof(
+        &mut self,
+        node: u32,
+        last: &Header,
+        state: &State,
+        certificate: Option<&[u8]>,
+    ) -> Result<(), Broken> {
         let (chain, verify, faults) = (self.params.chain(), self.config.verify, self.params.faults);
         let memo = &mut self.memo;
         self.checker.on_proof(node, last, state, certificate, faults, |certificate| {
@@ -30,11 +44,32 @@ impl World {
             let finality = node::work::Finality { chain, faults, validators, certificate };
             let work = node::work::Work::Certificate(Box::new(finality));
             memo.verdict(&work, verify).map(|_| ()).map_err(|fault| fault.to_string())
-        })?;
-        let position = state.next.0 - blocks.len() as u64;
-        let unsettled = &mut self.hosts[node as usize].unsettled;
-        unsettled.extend((position..).zip(blocks).map(|(position, block)| (position, block.clone())));
-        Ok(())
+        })
+    }
+
+    /// Headers at a node that keeps to the rules are about to be irreversible without their bodies.
+    pub(super) fn on_bare(
+        &mut self,
+        node: u32,
+        headers: &[Header],
+        state: &State,
+        certificate: Option<&[u8]>,
+    ) -> Result<(), Broken> {
+        // Where it went no further than its state's block, the certificate is of one above.
+        match (headers.last(), certificate) {
+            (Some(last), Some(_)) => self.check_proof(node, last, state, certificate),
+            _ => Ok(()),
+        }
+    }
+
+    /// Bare blocks are durable at a node that keeps to the rules.
+    pub(super) fn on_bare_settled(&mut self, node: u32) -> Result<(), Broken> {
+        let Some(store) = &self.hosts[node as usize].store else { return Ok(()) };
+        let reader = store.reader();
+        let point = |at| reader.point_at(Position(at)).ok().flatten().and_then(|point| point.hash());
+        let bare: Vec<_> = (0..reader.bare()).map_while(point).collect();
+        self.note(node, "begins above", || format!("{} bare blocks", bare.len()));
+        self.checker.on_settled(node, 0, bare)
     }
 
     /// What a node settled is durable.

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use consensus::quorum;
 use diffusion::{routing, sync};
 use link::Protocol;
-use link::channel::{BODIES, CONSENSUS, ROUTING, SYNC, TRANSACTIONS};
+use link::channel::{BODIES, CONSENSUS, ROUTING, SNAPSHOTS, SYNC, TRANSACTIONS};
 
 /// The number at the head of a message, as far as it has one.
 pub(super) fn number(channel: Protocol, body: &[u8]) -> u8 {
@@ -21,6 +21,7 @@ pub(super) fn kind(channel: Protocol, number: u8) -> String {
         ROUTING => ("routing", &["routes", "ask", "parcel", "flood", "receipt"]),
         SYNC => ("sync", &["hello", "header", "fin", "want", "no", "stop", "pushes", "range"]),
         TRANSACTIONS => ("transactions", &["offer", "want", "data", "no", "more"]),
+        SNAPSHOTS => ("snapshots", &["offer", "ask", "piece", "wish"]),
         BODIES => return "body".to_owned(),
         _ => ("other", &[]),
     };

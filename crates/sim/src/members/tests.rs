@@ -1,5 +1,6 @@
 //! Worlds drawn from seeds, a power cut after each output, and each checker with its rule broken on purpose.
 
+use std::num::NonZeroU64;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -48,7 +49,12 @@ fn members_survive_what_seeds_draw() {
     let (mut steps, mut crashes, mut lies) = (0, 0, 0);
     for seed in seeds() {
         let report = expect(&Config::from_seed(seed));
-        println!("seed {seed}: {} steps, {} blocks", report.steps, report.settled);
+        let pieces =
+            report.sent.iter().find(|sent| sent.kind == "snapshots piece").map_or(0, |it| it.messages);
+        println!(
+            "seed {seed}: {} steps, {} blocks, {pieces} pieces of snapshots",
+            report.steps, report.settled
+        );
         steps += report.steps;
         crashes += report.faults.crashes;
         lies += report.faults.lies;
@@ -108,6 +114,30 @@ fn survives_a_power_cut_after_each_output() {
     for at in rig::cuts(outputs, (1..=outputs).step_by((outputs / 12) as usize)) {
         expect(&Config { crash_at: Some((1, at)), ..config.clone() });
     }
+}
+
+#[test]
+fn a_node_that_comes_late_begins_with_a_snapshot_and_survives_power_cuts_meanwhile() {
+    let config = Config {
+        nodes: 5,
+        snapshot_every: NonZeroU64::new(5),
+        late: Some((4, seconds(12))),
+        check_every: 5,
+        ..short(23)
+    };
+    let report = expect(&config);
+    let pieces = report.sent.iter().find(|sent| sent.kind == "snapshots piece");
+    assert!(pieces.is_some_and(|pieces| pieces.messages >= 9), "{report}");
+    for at in (1..200).step_by(49) {
+        expect(&Config { crash_at: Some((4, at)), ..config.clone() });
+    }
+}
+
+#[test]
+fn in_some_drawn_worlds_somebody_is_late() {
+    let late = (0..200).filter(|seed| Config::from_seed(*seed).late.is_some()).collect::<Vec<_>>();
+    println!("{late:?}");
+    assert!((20..100).contains(&late.len()), "{} of 200", late.len());
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use link::Protocol;
-use link::channel::{self, BODIES, CONSENSUS, Channel, ROUTING, SYNC, TRANSACTIONS};
+use link::channel::{self, BODIES, CONSENSUS, Channel, ROUTING, SNAPSHOTS, SYNC, TRANSACTIONS};
 use rand::RngExt;
 use rand_chacha::ChaCha12Rng;
 
@@ -17,7 +17,7 @@ use super::config::Windows;
 use crate::pipe::Link;
 
 /// The channels that nodes use, in the order of their lanes.
-pub(super) const CHANNELS: [Protocol; 5] = [CONSENSUS, ROUTING, SYNC, TRANSACTIONS, BODIES];
+pub(super) const CHANNELS: [Protocol; 6] = [CONSENSUS, ROUTING, SYNC, TRANSACTIONS, BODIES, SNAPSHOTS];
 
 /// How much of a message goes before others get their turn: about a segment.
 const PIECE_BYTES: u64 = 12_288;

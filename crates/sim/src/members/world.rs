@@ -165,6 +165,8 @@ impl World {
     pub(super) fn run(&mut self) -> Result<(), Broken> {
         for node in 0..self.config.nodes {
             let at = Duration::from_millis(self.rng.random_range(0..200));
+            let late = self.config.late.filter(|(late, _)| *late == node);
+            let at = late.map_or(at, |(_, late)| late);
             self.schedule.at(at, Event::Start { node });
         }
         self.schedule.at(self.config.chaos, Event::Over);

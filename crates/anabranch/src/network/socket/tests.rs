@@ -192,7 +192,8 @@ async fn a_channel_that_is_not_taken_stops_and_the_others_go_on() {
             socket.send(ECHO, Kind::Note, body(number, 60_000)).await.unwrap();
         }
     });
-    let window = channel::defaults().last().unwrap().window_bytes;
+    let echo = channel::defaults().into_iter().find(|channel| channel.number == ECHO).unwrap();
+    let window = echo.window_bytes;
     let mut held = Vec::new();
     while held.len() < (window / 60_073) as usize {
         held.push(far.message().await);

@@ -384,6 +384,9 @@ impl Rig {
                     self.log.push(block);
                 }
             }
+            Record::Bare { .. } | Record::SettleBare { .. } | Record::ForgetBare => {
+                panic!("a follower holds all bodies")
+            }
             Record::Journal(_) => panic!("a follower does not vote"),
         }
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use chain::native::{self, transaction_id, transactions};
-use chain::{Block, Format, Hash, Point, Position, State};
+use chain::{Block, Format, Hash, Header, Point, Position, State};
 use consensus::quorum;
 
 use crate::{Found, Load, Record, Ticket};
@@ -15,6 +15,10 @@ pub(super) struct Disk {
     pub(super) log: Vec<(Block, Option<Bytes>)>,
     pub(super) txs: BTreeSet<Hash>,
     pub(super) states: Vec<State>,
+    /// How many of the log's first blocks have no body.
+    pub(super) bare: usize,
+    /// Headers that are to be bare, with their certificates: a crash forgets them.
+    pub(super) unmarked: Vec<(Header, Option<Bytes>)>,
     pub(super) forks: Vec<Block>,
     pub(super) journal: Vec<quorum::Record>,
     pub(super) is_journal_damaged: bool,
@@ -30,6 +34,8 @@ impl Disk {
             log: Vec::new(),
             txs: BTreeSet::new(),
             states: vec![format.genesis()],
+            bare: 0,
+            unmarked: Vec::new(),
             forks: Vec::new(),
             journal: Vec::new(),
             is_journal_damaged: false,
@@ -57,6 +63,29 @@ impl Disk {
                 self.forks.retain(|block| block.header.height.0 >= settled);
                 self.states.push(state);
             }
+            Record::Bare { headers, state, certificate } => {
+                assert!(self.log.is_empty(), "only the first blocks are bare");
+                let last = headers.last().expect("some become bare").id;
+                assert_eq!(state.tip.point.hash(), Some(last), "the state is that after the last");
+                for header in headers {
+                    let prev = self.unmarked.last().map(|(header, _)| header.id);
+                    assert_eq!(header.prev, prev, "bare blocks have no gaps");
+                    let certificate = certificate.clone().filter(|_| header.id == last);
+                    self.unmarked.push((header, certificate));
+                }
+            }
+            Record::ForgetBare => {
+                assert!(self.log.is_empty(), "what is settled stays");
+                self.unmarked.clear();
+            }
+            Record::SettleBare { state } => {
+                let bare = std::mem::take(&mut self.unmarked);
+                let block = |header| Block { header, raw: Bytes::new() };
+                self.log.extend(bare.into_iter().map(|(header, certificate)| (block(header), certificate)));
+                assert_eq!(self.log.last().map(|(block, _)| block.header.tip()), Some(state.tip));
+                self.bare = self.log.len();
+                self.states.push(state);
+            }
             Record::Journal(record) => {
                 if matches!(record, quorum::Record::Height { .. }) {
                     self.journal.clear();
@@ -81,7 +110,8 @@ impl Disk {
         let in_row = |from: usize, to: usize, max: u32, max_bytes: u64| {
             let mut bytes = 0;
             let blocks = self.log.get(from..to.min(self.log.len())).unwrap_or_default().iter();
-            let within = blocks.take(max as usize).take_while(|(block, _)| {
+            let held = blocks.take(max as usize).take_while(|(block, _)| !block.raw.is_empty());
+            let within = held.take_while(|(block, _)| {
                 let fits = bytes == 0 || bytes + block.raw.len() as u64 <= max_bytes;
                 bytes += block.raw.len() as u64;
                 fits

@@ -4,6 +4,7 @@ mod catching_up;
 mod crashes;
 mod disk;
 mod faults;
+mod newcomers;
 mod relaying;
 mod shares;
 mod world;

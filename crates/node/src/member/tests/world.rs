@@ -80,6 +80,9 @@ pub(super) struct Setup {
     pub(super) shares: (u32, u32),
     /// How many headers above the irreversible tip are looked at.
     pub(super) ahead: u32,
+    /// After every so many blocks applications keep their state for newcomers, who begin with one when they are so far
+    /// behind; 0 for never.
+    pub(super) snapshots: u64,
 }
 
 impl Setup {
@@ -100,6 +103,7 @@ impl Setup {
             near: 8,
             shares: (8_192, 4_096),
             ahead: 2_048,
+            snapshots: 0,
         }
     }
 }
@@ -202,7 +206,7 @@ impl World {
             ..Params::solo("world", 7, EPOCH.as_millis() as u64, key(1).public())
         };
         let format = Format::Native(Arc::new(params));
-        let nodes = setup.keys.iter().map(|_| Node::new(&format)).collect();
+        let nodes = setup.keys.iter().map(|_| Node::new(&format, setup.snapshots)).collect();
         Self {
             rng: ChaCha8Rng::seed_from_u64(setup.seed),
             setup,
@@ -249,6 +253,12 @@ impl World {
         config.headers_ahead = count(self.setup.ahead);
         config.headers_per_peer = count(self.setup.shares.0);
         config.headers_per_producer = count(self.setup.shares.1);
+        config.snapshots = self.setup.snapshots > 0;
+        (config.snapshot_wait, config.snapshot_tries) = (ms(3_000), count(3));
+        (config.pieces.patience, config.pieces.lonely, config.pieces.stalled) =
+            (ms(1_000), ms(3_000), ms(9_000));
+        config.snapshot_worth =
+            std::num::NonZeroU64::new(self.setup.snapshots).unwrap_or(config.snapshot_worth);
         let start = it.recovered(&self.format);
         let seed = self.rng.random();
         let format = self.format.clone();
@@ -277,6 +287,7 @@ impl World {
         for (_, record) in unsynced.into_iter().take(kept) {
             it.disk.apply(record);
         }
+        it.disk.unmarked.clear();
         it.disk.durable = Ticket(0);
         it.disk.fails = false;
         it.held.clear();
@@ -749,7 +760,7 @@ impl World {
                 let fit = candidates.into_iter().filter(|(_, tx)| !tx.starts_with(LATER));
                 Answer::Built(fit.map(|(id, _)| id).collect())
             }
-            Question::Snapshot(_) => Answer::Failed { reason: "it has none".to_owned() },
+            Question::Snapshot(about) => app.answer(about),
             Question::Deliver { block } => {
                 return self.at(after, Happening::Apply { node, life, ticket, block });
             }
@@ -767,8 +778,9 @@ impl World {
 }
 
 impl Node {
-    fn new(format: &Format) -> Self {
-        let (disk, app) = (Disk::new(format), App::new());
+    fn new(format: &Format, every: u64) -> Self {
+        let (disk, mut app) = (Disk::new(format), App::new());
+        app.every = every;
         Self {
             member: None,
             disk,
@@ -790,7 +802,7 @@ impl Node {
     fn recovered(&self, format: &Format) -> Start {
         let disk = &self.disk;
         let settled = disk.log.len() as u64;
-        let first = disk.log.len().saturating_sub(16);
+        let first = disk.log.len().saturating_sub(16).max(disk.bare);
         let entry = |(at, (block, _)): (usize, &(Block, Option<Bytes>))| {
             let position = Position((first + at) as u64);
             Arc::new(Entry { position, header: block.header.clone(), block: block.raw.clone() })
