@@ -3,7 +3,7 @@
 //! They see what nodes say, store, show, ask of their applications and blame each other for. Each has a test that
 //! breaks its rule on purpose and sees it fire.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chain::native::ballot::Kind;
 use chain::native::{Certificate, Faults};
@@ -42,6 +42,16 @@ pub enum Broken {
         node: u32,
         /// Which block.
         id: Hash,
+    },
+    /// A block of a validator that keeps to the rules holds a transaction that the chain had before.
+    #[error("node {node} settles {id:.8}, in which transaction {tx:.8} is in the chain again")]
+    Again {
+        /// Who.
+        node: u32,
+        /// Which block.
+        id: Hash,
+        /// Which transaction.
+        tx: Hash,
     },
     /// A key of a validator that keeps to the rules signed two things of which an honest one signs one.
     #[error("node {node} signed two things: {what}")]
@@ -138,11 +148,18 @@ pub(super) struct Checker {
     /// How many blocks each node showed, over all its lives.
     shown: Vec<u64>,
     said: BTreeMap<Place, Option<Hash>>,
+    /// The transactions of the chain.
+    included: BTreeSet<Hash>,
 }
 
 impl Checker {
     pub(super) fn new(nodes: u32) -> Self {
-        Self { chain: Vec::new(), shown: vec![0; nodes as usize], said: BTreeMap::new() }
+        Self {
+            chain: Vec::new(),
+            shown: vec![0; nodes as usize],
+            said: BTreeMap::new(),
+            included: BTreeSet::new(),
+        }
     }
 
     /// Blocks are durable in a node's log, the first at this position.
@@ -166,6 +183,17 @@ impl Checker {
             }
         }
         Ok(())
+    }
+
+    /// A transaction is in the next block of the chain, which a liar may have made.
+    pub(super) fn on_included(
+        &mut self,
+        node: u32,
+        id: Hash,
+        tx: Hash,
+        is_liars: bool,
+    ) -> Result<(), Broken> {
+        if self.included.insert(tx) || is_liars { Ok(()) } else { Err(Broken::Again { node, id, tx }) }
     }
 
     /// What shows that the last of settled blocks is irreversible; `state` is the one after it.

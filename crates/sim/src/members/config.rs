@@ -110,6 +110,8 @@ pub enum Sabotage {
     ForgetsTheJournal,
     /// What was settled last is lost with the power.
     ForgetsTheLog,
+    /// A node that starts is not told of the newest blocks; and each transaction is put in again and again.
+    ForgetsTransactions,
     /// Every signature is right.
     SkipsVerifying,
     /// A byte of a message is changed on its way between two that keep to the rules.

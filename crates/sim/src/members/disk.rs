@@ -50,7 +50,10 @@ impl World {
         }
         let host = &self.hosts[node as usize];
         let applied = host.app.applied(self.change.as_ref());
-        let recent = self.recent(node, recovered.settled)?;
+        let recent = match self.config.sabotage {
+            Some(Sabotage::ForgetsTransactions) => Vec::new(),
+            _ => self.recent(node, recovered.settled)?,
+        };
         let mut start = storage::start(recovered);
         if self.config.sabotage == Some(Sabotage::ForgetsTheJournal) {
             start.journal = Journal::Read(Vec::new());

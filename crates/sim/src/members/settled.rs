@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use chain::native::transactions;
+use chain::native::{read_fields, transaction_id, transactions};
 use chain::{Block, Header, Position, State, View};
 
 use super::app;
 use super::check::Broken;
-use super::world::World;
+use super::world::{World, key};
 
 impl World {
     /// Blocks are about to become irreversible at a node that keeps to the rules: before anybody is told, they must be
@@ -84,12 +84,22 @@ impl World {
                     self.recovered_at.get_or_insert(now);
                 }
                 self.note(node, "settles first", || format!("{:.8} at {position}", block.header.id));
+                let is_liars = self.is_liars(&block);
                 for tx in transactions(&block).unwrap_or_default() {
-                    self.figures.on_transaction(now, &chain::native::transaction_id(&tx));
+                    let tx = transaction_id(&tx);
+                    self.checker.on_included(node, block.header.id, tx, is_liars)?;
+                    self.figures.on_transaction(now, &tx);
                 }
             }
         }
         Ok(())
+    }
+
+    /// Whether one that does not keep to the rules made a block.
+    fn is_liars(&self, block: &Block) -> bool {
+        let made_by =
+            |node: &u32| read_fields(&block.header).is_ok_and(|it| it.producer == key(*node).public());
+        self.config.liars.keys().any(made_by)
     }
 
     pub(super) fn on_view(&mut self, node: u32, view: &Arc<View>) -> Result<(), Broken> {

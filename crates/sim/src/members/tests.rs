@@ -178,6 +178,14 @@ fn the_checker_of_blocks_sees_an_application_that_accepts_anything() {
 }
 
 #[test]
+fn the_checker_of_blocks_sees_a_transaction_again() {
+    let faults = Faults { crash_every: Some(seconds(2)), ..Faults::none() };
+    let config = Config { faults, chaos: seconds(60), ..sabotaged(22, Sabotage::ForgetsTransactions) };
+    let found = broken(&config);
+    assert!(matches!(found, Broken::Again { .. }), "{found}");
+}
+
+#[test]
 fn the_checker_of_signatures_sees_a_journal_lost() {
     let faults = Faults { crash_every: Some(seconds(1)), ..Faults::none() };
     let config = Config { faults, chaos: seconds(120), ..sabotaged(10, Sabotage::ForgetsTheJournal) };

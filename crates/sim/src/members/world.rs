@@ -310,7 +310,10 @@ impl World {
         let node = self.rng.random_range(0..among);
         let length = self.rng.random_range(self.config.load.bytes.clone());
         let mut tx = vec![0; length.max(16)];
-        self.rng.fill_bytes(&mut tx[..16]);
+        match self.config.sabotage {
+            Some(Sabotage::ForgetsTransactions) => tx.truncate(16),
+            _ => self.rng.fill_bytes(&mut tx[..16]),
+        }
         let ticket = self.ticket();
         self.give(node, Input::Submit { ticket, tx: Bytes::from(tx) })
     }
