@@ -16,21 +16,23 @@
 //! **Invariants**: no piece is asked for before a certified header names the root of its state. Of what was given up it
 //! knows no more than it tries, and of what peers' machines want of the log no more than two things each.
 
+mod bare;
+mod taking;
+
 use std::time::Duration;
 
-use bytes::Bytes;
-use chain::native::{StateRoot, read_fields};
+use chain::native::StateRoot;
 use chain::tree::{Root, Tree};
-use chain::{Hash, Header, Height, Tip};
-use diffusion::pieces::{self, Message, Verdict};
-use diffusion::sync::{self, Place, Settled, bodies};
+use chain::{Height, Tip};
+use diffusion::pieces::{self, Message};
+use diffusion::sync::{self, bodies};
 use link::PeerId;
 
 use super::Member;
 use super::peer::Peer;
 use super::state::{Ask, Job, Read};
 use super::storing::Append;
-use crate::application::{Applied, Snapshot, Taken};
+use crate::application::{Applied, Snapshot};
 use crate::{Load, Notice, Output, Record};
 
 /// How long a node that is far behind waits for offers before it takes the whole chain. A guess: offers come right after
@@ -39,9 +41,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// As long where all peers that are there have said that they give nothing. A guess: others join at about the same time.
 const SOON: Duration = Duration::from_secs(1);
-
-/// How many headers become bare at once.
-const MAX_BARE: usize = 1_024;
 
 /// A state that is further away than so many waits at the pace of the last one is given up. A guess: an hour, with waits of
 /// half a minute; and a liar's that is above all that will ever be certified costs no more than one.
@@ -347,180 +346,6 @@ impl Member {
         self.shares = super::shares::Shares::default();
     }
 
-    fn follow_to(&mut self, to: StateRoot, out: &mut Vec<Output>) {
-        if self.tree.root().settled <= to.height.0 {
-            return self.bare_due(to.height, out);
-        }
-        match self.named(to.height) {
-            Some(Some(root)) if root == to.root => self.begin_taking(to, out),
-            Some(named) => self.refuse(to, named.is_some(), out),
-            None => {}
-        }
-    }
-
-    /// The root that a certified header names of the state after the block at this height: `None` while it is not
-    /// known, `Some(None)` where none will.
-    fn named(&self, height: Height) -> Option<Option<Hash>> {
-        let (_, last) = self.finality.last()?;
-        let end = self.tree.header(&last)?.point();
-        let path = self.tree.path(&self.tree.root().tip.point, &end)?;
-        let named = path.iter().filter_map(|header| read_fields(header).ok()?.state);
-        let mut named = named.skip_while(|state| state.height < height);
-        named.next().map(|state| (state.height == height).then_some(state.root))
-    }
-
-    fn begin_taking(&mut self, to: StateRoot, out: &mut Vec<Output>) {
-        let own = self.newcomer.as_ref().and_then(|newcomer| newcomer.own);
-        if own == Some(to) {
-            // An earlier life came that far.
-            let applied = self.applying.as_ref().and_then(|applying| applying.last()).cloned();
-            return self.mark(applied.expect("it stands there"), out);
-        }
-        self.set_phase(Phase::Taking { to });
-        self.ask_snapshot(Ask::Restore(to), Snapshot::Restore { to }, out);
-    }
-
-    /// Lets what is certified become bare, up to this height.
-    fn bare_due(&mut self, height: Height, out: &mut Vec<Output>) {
-        if self.storing.settling().is_some() {
-            return;
-        }
-        let Some((last, certificate)) = self.next_bare(height) else { return };
-        let root = self.tree.root().tip.point;
-        let path = self.tree.path(&root, &last.point()).expect("it is above the root");
-        let headers: Vec<Header> = path.into_iter().cloned().collect();
-        let state = self.tree.state(&last.point()).expect("it is in the tree").clone();
-        let ticket = self.next_ticket();
-        self.storing.push(ticket, Append::Bare(last.id));
-        out.push(Output::Persist { ticket, record: Record::Bare { headers, state, certificate } });
-    }
-
-    /// Up to which block, and what shows it: the next certified one, or one before it where that is too far.
-    fn next_bare(&self, height: Height) -> Option<(Header, Option<Bytes>)> {
-        let (at, certified) = self.finality.certified.first_key_value()?;
-        let end = self.tree.header(&certified.id)?.point();
-        let path = self.tree.path(&self.tree.root().tip.point, &end)?;
-        let last = path.iter().take(MAX_BARE).take_while(|header| header.height <= height).last()?;
-        let certificate = (last.height == *at).then(|| certified.certificate.clone());
-        Some(((**last).clone(), certificate))
-    }
-
-    /// The store has headers that are to be bare.
-    pub(super) fn on_bare(&mut self, id: Hash, out: &mut Vec<Output>) {
-        let place = self.settling(&id, out);
-        self.progress.moved(self.now.mono);
-        let bare = self.tree.irreversible_bare(id).expect("what becomes bare stays in the tree");
-        self.way.bared(bare.headers.len());
-        self.on_change(&bare.change, out);
-        let certified = self.settled_certificates(place.tip.height);
-        let certificate = |header: &Header| certified.get(&header.height).map(|it| it.certificate.clone());
-        self.forget_refused();
-        for header in &bare.headers {
-            self.shares.remove(&header.id);
-            self.tell_bodies(bodies::Input::Unwant { id: header.id }, out);
-        }
-        let headers: Vec<Settled> = bare.headers.iter().map(|it| (it.clone(), certificate(it))).collect();
-        self.loaded.settle(headers);
-        self.is_unblocked = true;
-        self.moved(out);
-        self.tell_producers(out);
-    }
-
-    /// Tells the machine of pieces, and does what it says.
-    pub(super) fn tell_pieces(&mut self, input: pieces::Input<PeerId>, out: &mut Vec<Output>) {
-        let mut said = Vec::new();
-        self.pieces.handle(self.now.mono, input, &mut said);
-        for output in said {
-            match output {
-                pieces::Output::Send { peer, message } => self.send_pieces(peer, &message, out),
-                pieces::Output::Judge { of, name, piece } => {
-                    let about = Snapshot::Take { name: name.clone(), piece };
-                    self.ask_snapshot(Ask::Take(of, name), about, out);
-                }
-                pieces::Output::Done { of } => self.on_all_pieces(of, out),
-                pieces::Output::Gone { of } => self.on_gone(of, out),
-                pieces::Output::Violation { peer, violation } => self.blame(peer, violation.into(), out),
-            }
-        }
-    }
-
-    /// The application has said whether it takes a snapshot, and what it wants of it first.
-    pub(super) fn on_restoring(&mut self, to: StateRoot, names: Option<Vec<Bytes>>, out: &mut Vec<Output>) {
-        let phase = self.newcomer.as_ref().map(|newcomer| newcomer.phase.clone());
-        match (phase, names) {
-            (Some(Phase::Asking { to: asked }), Some(_)) if asked == to => {
-                self.set_phase(Phase::Following { to: Some(to) });
-            }
-            (Some(Phase::Asking { .. }), _) => self.take_all(),
-            (Some(Phase::Taking { to: asked }), Some(names)) if asked == to => {
-                self.tell_pieces(pieces::Input::Begin { of: to, names }, out);
-            }
-            (Some(Phase::Taking { .. }), _) => self.stop_restoring("it takes no snapshot any more", out),
-            _ => {}
-        }
-    }
-
-    /// The application has looked at a piece.
-    pub(super) fn on_taken(&mut self, of: StateRoot, name: Bytes, taken: Taken, out: &mut Vec<Output>) {
-        let verdict = match taken {
-            Taken::Right { more } => {
-                self.progress.moved(self.now.mono);
-                Verdict::Right { more }
-            }
-            Taken::Wrong { reason } => Verdict::Wrong { reason },
-            // It has it already.
-            Taken::Unasked => Verdict::Right { more: Vec::new() },
-        };
-        self.tell_pieces(pieces::Input::Judged { of, name, verdict }, out);
-    }
-
-    fn on_all_pieces(&mut self, of: StateRoot, out: &mut Vec<Output>) {
-        self.set_phase(Phase::Placing { to: of });
-        let tip = self.tree.root().tip;
-        self.ask_snapshot(Ask::Restored, Snapshot::Restored { tip }, out);
-    }
-
-    /// The application stands at the state.
-    pub(super) fn on_restored(&mut self, applied: Applied, out: &mut Vec<Output>) {
-        let Some(Phase::Placing { to }) = self.newcomer.as_ref().map(|newcomer| newcomer.phase.clone())
-        else {
-            return;
-        };
-        if applied.tip != self.tree.root().tip || applied.state_root() != Some(to) {
-            return self.stop_restoring("it stands elsewhere than at the snapshot that it took", out);
-        }
-        self.mark(applied, out);
-    }
-
-    fn mark(&mut self, applied: Applied, out: &mut Vec<Output>) {
-        let state = self.tree.root().state.clone();
-        self.set_phase(Phase::Marking { applied });
-        let ticket = self.next_ticket();
-        self.storing.push(ticket, Append::Begun);
-        out.push(Output::Persist { ticket, record: Record::SettleBare { state } });
-    }
-
-    /// The bare blocks are settled: from here on it is a node like any other.
-    pub(super) fn on_begun(&mut self, out: &mut Vec<Output>) {
-        // Where they were forgotten, it is none any more.
-        let Some(newcomer) = self.newcomer.take() else { return };
-        let Phase::Marking { applied } = newcomer.phase else { unreachable!("the mark is made last") };
-        self.applying = Some(super::applying::Applying::at_the_tip(applied));
-        for (id, load, has_origin) in newcomer.later {
-            self.load_for(id, load, has_origin, out);
-        }
-        (self.is_news, self.is_lacking, self.is_unblocked) = (true, true, true);
-        self.moved(out);
-        self.tell_producers(out);
-        self.start_height(out);
-    }
-
-    /// Something that the application cannot do: an operator has to look.
-    pub(super) fn stop_restoring(&mut self, reason: &str, out: &mut Vec<Output>) {
-        self.tell_pieces(pieces::Input::Stop, out);
-        self.stop_applying(reason.to_owned(), out);
-    }
-
     /// Keeps what a peer's machine wants of the log until there is one. Says whether it does.
     pub(super) fn keep_for_later(&mut self, id: PeerId, load: &Load, has_origin: bool) -> bool {
         let is_bare = self.is_holding() && self.tree.root().settled > 0;
@@ -536,16 +361,5 @@ impl Member {
         if let Some(newcomer) = &mut self.newcomer {
             newcomer.later.retain(|(peer, ..)| *peer != id);
         }
-    }
-
-    /// What precedes that a block and all below it leave the tree for the log.
-    pub(super) fn settling(&mut self, id: &Hash, out: &mut Vec<Output>) -> Place {
-        let position = self.tree.position(id).expect("what settles stays in the tree");
-        let tip = self.tree.header(id).expect("it is in the tree").tip();
-        let place = Place { count: position.next().0, tip };
-        for peer in self.peers.keys().copied().collect::<Vec<_>>() {
-            self.tell_sync(peer, sync::Input::Settling(place), out);
-        }
-        place
     }
 }
