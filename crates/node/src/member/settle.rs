@@ -11,8 +11,7 @@ use bytes::Bytes;
 use chain::native::read_fields;
 use chain::{Block, Entry, Hash, Header, Height, Tip};
 use consensus::quorum;
-use diffusion::sync::bodies;
-use diffusion::sync::{Loaded, Place, Settled};
+use diffusion::sync::{Loaded, Place, Settled, bodies, ranges};
 
 use super::Member;
 use super::finality::Certified;
@@ -171,11 +170,13 @@ impl Member {
         self.forget_refused();
         for entry in settled.blocks {
             self.shares.remove(&entry.header.id);
-            // It may have come in a range though it was asked for by id.
+            // It may have come in a range though it was asked for by id, or the other way round.
             self.tell_bodies(bodies::Input::Unwant { id: entry.header.id }, out);
+            self.tell_ranges(ranges::Input::Unwant { id: entry.header.id }, out);
             self.forget_transactions(&entry, out);
             self.recent.push(entry);
         }
+        self.is_lacking |= self.ranged.is_some() && self.ranges.is_empty();
         self.is_news = true;
         self.is_unblocked = true;
         self.moved(out);

@@ -69,6 +69,11 @@ pub enum Input<P> {
         /// How large it is.
         bytes: u64,
     },
+    /// A body came in another way.
+    Unwant {
+        /// Of which block.
+        id: Hash,
+    },
     /// A peer has sent what it has of the oldest range that it was asked for.
     Done {
         /// Who.
@@ -149,6 +154,7 @@ impl<P: Copy + Ord> State<P> {
             }
             Input::Rtt { peer, rtt } => self.pass(now, fetch::Input::Rtt { peer, rtt }, out),
             Input::Want { block, prev, bytes } => self.on_want(now, block, prev, bytes, out),
+            Input::Unwant { id } => self.on_unwant(now, id, out),
             Input::Clear => self.on_clear(now, out),
             Input::Has { peer, id } => self.on_has(now, peer, id, out),
             Input::Arrived { peer, id, bytes } => self.on_arrived(now, peer, id, bytes, out),
@@ -215,6 +221,22 @@ impl<P: Copy + Ord> State<P> {
         self.pass(now, fetch::Input::Want { key, bytes }, out);
     }
 
+    fn on_unwant(&mut self, now: Duration, id: Hash, out: &mut Vec<Output<P>>) {
+        if let Some(key) = self.take(&id) {
+            self.pass(now, fetch::Input::Unwant { from: key, to: key }, out);
+        }
+    }
+
+    /// Wants a block no more; under which number it was wanted.
+    fn take(&mut self, id: &Hash) -> Option<u64> {
+        let key = self.keys.remove(id)?;
+        self.blocks.remove(&key);
+        self.ahead.insert(key, *id);
+        let lowest = self.blocks.first_key_value().map_or(self.next, |(key, _)| *key);
+        self.ahead = self.ahead.split_off(&lowest);
+        Some(key)
+    }
+
     fn on_clear(&mut self, now: Duration, out: &mut Vec<Output<P>>) {
         self.blocks.clear();
         self.keys.clear();
@@ -234,13 +256,7 @@ impl<P: Copy + Ord> State<P> {
     fn on_arrived(&mut self, now: Duration, peer: P, id: Hash, bytes: u64, out: &mut Vec<Output<P>>) {
         let owed =
             self.asked.get_mut(&peer).and_then(|ranges| ranges.iter_mut().find_map(|keys| keys.remove(&id)));
-        let wanted = self.keys.remove(&id);
-        if let Some(key) = wanted {
-            self.blocks.remove(&key);
-            self.ahead.insert(key, id);
-            let lowest = self.blocks.first_key_value().map_or(self.next, |(key, _)| *key);
-            self.ahead = self.ahead.split_off(&lowest);
-        }
+        let wanted = self.take(&id);
         // It may come twice, where another was asked as well; who brings it has answered all the same.
         if let Some(key) = wanted.or(owed) {
             self.pass(now, fetch::Input::Received { peer, key, bytes }, out);

@@ -100,6 +100,25 @@ fn who_has_a_block_has_those_below_it_though_some_between_are_here() {
 }
 
 #[test]
+fn what_came_in_another_way_is_wanted_no_more() {
+    let mut rig = Rig::new(&[1, 2]);
+    rig.want(7, 0..5);
+    rig.tell(Input::Unwant { id: id(7, 2) });
+    rig.tell(Input::Unwant { id: id(9, 2) });
+    assert!(!rig.state.is_wanted(&id(7, 2)) && rig.state.len() == 4);
+    rig.tell(Input::Has { peer: 1, id: id(7, 4) });
+    assert_eq!(rig.ask(), [(1, 0, 1), (1, 3, 4)]);
+    // Also where it was asked for already: who brings it all the same did nothing wrong.
+    rig.tell(Input::Unwant { id: id(7, 1) });
+    for n in [0, 1, 3, 4] {
+        assert_eq!(rig.tell(Input::Arrived { peer: 1, id: id(7, n), bytes: 100 }), []);
+    }
+    assert!(rig.state.is_empty());
+    assert_eq!(rig.tell(Input::Done { peer: 1 }), []);
+    assert_eq!(rig.ask(), []);
+}
+
+#[test]
 fn what_a_peer_leaves_out_is_asked_of_another() {
     let mut rig = Rig::new(&[1]);
     rig.want(7, 0..5);
