@@ -48,8 +48,8 @@ pub struct Config {
     pub crash_at: Option<(u32, u64)>,
     /// At this height the validators ask for others: the last of them is left out.
     pub change_at: Option<u64>,
-    /// Applications keep their state for newcomers after every so many blocks, and newcomers begin with one that are so far
-    /// behind; never, where there is no number.
+    /// Applications keep their state for newcomers after every so many blocks, and who is [late](Self::late) begins with one
+    /// if it is so far behind; never, where there is no number.
     pub snapshot_every: Option<NonZeroU64>,
     /// This node starts for the first time after so long.
     pub late: Option<(u32, Duration)>,

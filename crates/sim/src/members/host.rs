@@ -163,7 +163,8 @@ impl World {
             (config.pool.max_count, config.pool.max_bytes) = (POOL.0 * 50, POOL.1 * 50);
             (relay.max_judging, relay.judging_bytes) = (JUDGING.0 * 50, JUDGING.1 * 50);
         }
-        config.snapshots = self.config.snapshot_every.is_some();
+        let is_late = self.config.late.is_some_and(|(late, _)| late == node);
+        config.snapshots = is_late && self.config.snapshot_every.is_some();
         config.snapshot_worth = self.config.snapshot_every.unwrap_or(config.snapshot_worth);
         config.snapshot_wait = SNAPSHOT_WAIT;
         config.pieces = pieces::Config { lonely: SNAPSHOT_WAIT, stalled: 3 * SNAPSHOT_WAIT, ..config.pieces };

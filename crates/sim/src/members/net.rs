@@ -71,6 +71,9 @@ impl Net {
         let mut near = vec![BTreeMap::new(); config.nodes as usize];
         let mut links = Vec::new();
         let mut pairs = config.topology.links(config.nodes, rng);
+        // Nor can those get old bodies who know nobody but one that begins with a snapshot.
+        let is_late = |node| config.late.is_some_and(|(late, _)| late == node);
+        topology::join(&mut pairs, config.nodes, |node| config.is_honest(node) && !is_late(node));
         topology::join(&mut pairs, config.nodes, |node| config.is_honest(node));
         for hosts in pairs {
             let latency = rng.random_range(config.links.latency.clone());

@@ -258,9 +258,14 @@ impl Way {
         self.untaken.iter().map(VecDeque::len).sum()
     }
 
-    /// A channel whose credit did not come back and is not on its way: more than a lump of it.
+    /// A channel whose credit did not come back and is not on its way, nor taken by what is: more than a lump of it.
     pub(super) fn short_of(&self) -> Option<usize> {
-        let there = |at: usize| self.credit[at] + self.coming_back[at];
+        let cost = |at: usize, item: &Item| match item {
+            Item::Letter { channel, body } if *channel == at => channel::cost(body.len() as u32),
+            Item::Letter { .. } | Item::End => 0,
+        };
+        let under_way = |at: usize| self.under_way.iter().map(|item| cost(at, item)).sum::<u64>();
+        let there = |at: usize| self.credit[at] + self.coming_back[at] + under_way(at);
         (0..CHANNELS.len()).find(|at| there(*at) * 4 < self.bounds[*at].window_bytes * 3)
     }
 
