@@ -20,9 +20,6 @@ use rustix::process::{Pid, Signal};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// What all nodes are configured by.
-const CONFIG: &str = "nodes.toml";
-
 /// A chain, and where its nodes keep theirs.
 pub(crate) struct Chain {
     dir: TempDir,
@@ -85,8 +82,6 @@ impl Chain {
             ..Params::solo("bench", 7, start_ms, [0; 32])
         };
         std::fs::write(dir.path().join("network.toml"), NetworkId::native(params.clone()).to_toml())?;
-        // Catching up is measured by blocks.
-        std::fs::write(dir.path().join(CONFIG), "[sync]\nsnapshots = false\n")?;
         Ok(Self { dir, program: PathBuf::new(), params, keys })
     }
 
@@ -106,7 +101,6 @@ impl Chain {
         let mut command = Command::new(&self.program);
         command.args(["run", "--json", "--listen", "127.0.0.1:0", "--downstream", "127.0.0.1:0"]);
         command.arg("--network").arg(self.dir.path().join("network.toml"));
-        command.arg("--config").arg(self.dir.path().join(CONFIG));
         command.arg("--data-dir").arg(&data_dir).env("ANABRANCH_LOG", "error");
         for peer in peers {
             command.args(["--peer", peer]);

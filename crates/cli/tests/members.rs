@@ -160,7 +160,7 @@ fn a_follower_that_comes_late_begins_with_a_snapshot_proves_what_it_has_and_goes
     let mut members = Members::with(
         4,
         &format!(
-            "[consensus]\nrest_ms = 200\n[application]\nsnapshot_every = {EVERY}\n[sync]\nsnapshot_worth = {EVERY}\n"
+            "[consensus]\nrest_ms = 200\n[application]\nsnapshot_every = {EVERY}\n[sync]\nsnapshots = true\nsnapshot_worth = {EVERY}\n"
         ),
     );
     members.ask(1, &["tx", "put", "colour", "green"]);

@@ -22,7 +22,8 @@ pub struct Sync {
     pub headers_per_producer: NonZeroU32,
     /// A node that lacks more certified bodies than this takes them in ranges from many peers.
     pub near: NonZeroU32,
-    /// Whether a node that has nothing yet begins with a snapshot of the application's state, where peers give one,
+    /// Whether a node that has nothing yet begins with a snapshot of the application's state, where peers give one, and so
+    /// holds no bodies of the blocks below,
     pub snapshots: bool,
     /// unless it is fewer blocks behind than this.
     pub snapshot_worth: NonZeroU64,
@@ -76,7 +77,7 @@ impl Default for Sync {
             near: nonzero32(32),
             // Guesses: what comes in a few seconds; longer than a link takes to come back; more than there are liars among a
             // node's peers; a large piece over a slow line, behind bodies of blocks.
-            snapshots: true,
+            snapshots: false,
             snapshot_worth: nonzero(1_000),
             snapshot_wait_ms: nonzero(30_000),
             snapshot_tries: nonzero32(8),

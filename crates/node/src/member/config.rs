@@ -26,7 +26,8 @@ pub struct Config {
     pub bodies: sync::bodies::Config,
     /// Bodies while it is far behind.
     pub ranges: sync::ranges::Config,
-    /// Whether a node that has nothing yet begins with a snapshot of the application's state, where peers give one.
+    /// Whether a node that has nothing yet begins with a snapshot of the application's state, where peers give one. Not
+    /// unless it is asked for: who does so holds no bodies of the blocks below, and others may have counted on it.
     pub snapshots: bool,
     /// A node that is fewer blocks behind than this takes them all. A guess: what comes in a few seconds.
     pub snapshot_worth: NonZeroU64,
@@ -74,7 +75,7 @@ impl Config {
             sync: sync::Config::default(),
             bodies: sync::bodies::Config::default(),
             ranges: sync::ranges::Config::default(),
-            snapshots: true,
+            snapshots: false,
             snapshot_worth: NonZeroU64::new(1_000).expect("a bound is not zero"),
             snapshot_wait: Duration::from_secs(30),
             snapshot_tries: NonZeroU32::new(8).expect("a bound is not zero"),

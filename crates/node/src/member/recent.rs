@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use chain::view::{MAX_RECENT, MAX_RECENT_BYTES};
 use chain::{Entry, Hash, Position};
 
 /// How many. A guess: what a peer lacks that was away for a minute.
@@ -50,6 +51,13 @@ impl Recent {
         let first = self.entries.front().map_or(0, |entry| entry.position.0);
         let skip = usize::try_from(position.0.saturating_sub(first)).unwrap_or(usize::MAX);
         self.entries.iter().skip(skip)
+    }
+
+    /// Whether they are as many as a start reads back, or all that there are from genesis on. Not so right above bare blocks:
+    /// what was in these is not known.
+    pub(super) fn reaches_back(&self) -> bool {
+        let is_whole = self.entries.front().is_some_and(|entry| entry.position == Position(0));
+        is_whole || self.entries.len() >= MAX_RECENT || self.bytes >= MAX_RECENT_BYTES
     }
 
     /// Panics where an invariant does not hold.

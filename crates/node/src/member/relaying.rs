@@ -4,7 +4,7 @@
 //! was taken; it waits for its verdict, bounded, with nothing else behind it. While this node is far behind, or its
 //! application is, nothing is asked of peers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use chain::{Block, Entry, Hash, Position, native};
@@ -27,7 +27,7 @@ pub(super) struct Senders {
     /// Why the application refuses what relay is being told of.
     reason: Option<String>,
     /// Whether relay asks peers for what they offer.
-    is_pulling: Option<bool>,
+    pub(super) is_pulling: Option<bool>,
 }
 
 impl Senders {
@@ -157,6 +157,14 @@ impl Member {
         assert!(said.is_empty(), "nothing was here, and nobody is linked yet");
     }
 
+    /// What waits here may be in blocks that became bare, and nobody here can tell: none of it is kept. Whatever of it is new
+    /// was offered to peers meanwhile.
+    pub(super) fn drop_all_transactions(&mut self, out: &mut Vec<Output>) {
+        for (id, _) in self.relay.candidates(TRANSACTION, u64::MAX, &BTreeSet::new()) {
+            self.tell_relay(relay::Input::Judged { name: name(id), verdict: relay::Verdict::Reject }, out);
+        }
+    }
+
     /// Our application refused a block: what was in it does not go into another of this height, however right each
     /// transaction looked alone. Otherwise everybody who has them would propose what everybody refuses.
     pub(super) fn set_aside(&mut self, id: &Hash) {
@@ -171,10 +179,13 @@ impl Member {
         }
     }
 
-    /// Asks peers for nothing while there is enough to do.
+    /// Asks peers for nothing while there is enough to do, nor right above bare blocks: a peer that is behind offers what is
+    /// in them, and it would get into the chain a second time.
     pub(super) fn set_pulling(&mut self, out: &mut Vec<Output>) {
         let is_awake = self.applying.as_ref().is_none_or(|applying| applying.is_near(&self.config));
-        let pulling = self.failed.is_none() && self.ranged.is_none() && !self.is_holding() && is_awake;
+        let is_busy = self.ranged.is_some() || self.is_holding() || !is_awake;
+        let is_informed = self.tree.root().settled == 0 || self.recent.reaches_back();
+        let pulling = self.failed.is_none() && !is_busy && is_informed;
         if self.senders.is_pulling != Some(pulling) {
             self.senders.is_pulling = Some(pulling);
             self.tell_relay(relay::Input::Pulling(pulling), out);

@@ -116,6 +116,7 @@ impl Member {
         let Some(newcomer) = self.newcomer.take() else { return };
         let Phase::Marking { applied } = newcomer.phase else { unreachable!("the mark is made last") };
         self.applying = Some(Applying::at_the_tip(applied));
+        self.drop_all_transactions(out);
         for (id, load, has_origin) in newcomer.later {
             self.load_for(id, load, has_origin, out);
         }

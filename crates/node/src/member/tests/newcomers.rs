@@ -6,11 +6,12 @@ use bytes::Bytes;
 use chain::Height;
 use chain::native::StateRoot;
 use diffusion::pieces::{self, Message};
+use diffusion::relay::Stage;
 use link::{Protocol, channel};
 
 use super::world::{Crash, Setup, World, ms};
 use crate::Notice;
-use crate::member::Violation;
+use crate::member::{Member, Violation};
 
 /// Applications keep their state after every so many blocks: for some ten seconds, so that one can be taken.
 const EVERY: u64 = 10;
@@ -24,6 +25,10 @@ fn world(seed: u64) -> World {
     (0..NEW).for_each(|node| world.start(node));
     world.reach(&[0, 1, 2, 3, 4], 25, ms(120_000));
     world
+}
+
+fn newcomer(world: &World) -> &Member {
+    world.nodes[NEW].member.as_ref().expect("it runs")
 }
 
 /// Whether the newcomer has given up snapshots.
@@ -92,6 +97,28 @@ fn a_newcomer_begins_with_a_snapshot_and_goes_on_above_it() {
         assert_eq!(world.nodes[NEW].disk.bare as u64, bare);
         world.check();
     }
+}
+
+#[test]
+fn what_is_in_bare_blocks_does_not_wait_for_a_block_again() {
+    let mut world = World::new(Setup { rest: ms(500), snapshots: EVERY, ..Setup::new(3, 4, 2) });
+    (0..NEW).for_each(|node| world.start(node));
+    world.reach(&[0, 1, 2, 3, 4], 2, ms(60_000));
+    let early = world.submit(4, &b"said twice"[..]);
+    world.reach(&[0, 1, 2, 3, 4], 25, ms(120_000));
+    assert!(world.has_tx(4, &early), "it is in the chain");
+    // Somebody gives it to the newcomer as well, which has heard of no block yet.
+    world.start(NEW);
+    world.submit(NEW, &b"said twice"[..]);
+    check_arrives(&mut world, "with a transaction of before");
+    let stage = newcomer(&world).transaction(&early).map(|it| it.stage);
+    assert_ne!(stage, Some(Stage::Pooled), "it would go into a block again");
+    let is_pulling = |world: &World| newcomer(world).senders.is_pulling == Some(true);
+    assert!(!is_pulling(&world), "peers may offer what is in bare blocks");
+    let then = world.nodes[NEW].disk.bare as u64 + 70;
+    assert!(world.run(ms(240_000), |world| world.settled(NEW) >= then), "{}", world.story());
+    assert!(is_pulling(&world), "enough is known");
+    world.check();
 }
 
 #[test]
