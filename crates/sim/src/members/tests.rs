@@ -122,13 +122,15 @@ fn a_node_that_comes_late_begins_with_a_snapshot_and_survives_power_cuts_meanwhi
         nodes: 5,
         snapshot_every: NonZeroU64::new(5),
         late: Some((4, seconds(12))),
+        // Blocks go on until the last cut, and everybody is back long before the end.
+        chaos: seconds(30),
         check_every: 5,
         ..short(23)
     };
     let report = expect(&config);
     let pieces = report.sent.iter().find(|sent| sent.kind == "snapshots piece");
     assert!(pieces.is_some_and(|pieces| pieces.messages >= 9), "{report}");
-    for at in (1..200).step_by(49) {
+    for at in rig::cuts(200, (1..200).step_by(49)) {
         expect(&Config { crash_at: Some((4, at)), ..config.clone() });
     }
 }
