@@ -36,6 +36,14 @@ fn has_given_up(world: &World) -> bool {
     world.nodes[NEW].notices.iter().any(|notice| matches!(notice, Notice::NoSnapshot { .. }))
 }
 
+/// Nobody is blamed but the first three nodes, by the newcomer, and for this.
+fn check_blamed(world: &World, is_it: impl Fn(&pieces::Violation) -> bool) {
+    for (by, of, violation) in &world.blamed {
+        let is_it = matches!(violation, Violation::Pieces(violation) if is_it(violation));
+        assert!(is_it && *by == NEW && *of < 3, "{by} blames {of}: {violation}\n{}", world.story());
+    }
+}
+
 /// The newcomer gets to a height, though it parts from its peers: these dial it again.
 fn reaches(world: &mut World, then: u64) -> bool {
     let is_there = move |world: &World| world.settled(NEW) >= then;
@@ -168,10 +176,7 @@ fn pieces_that_are_made_up_or_cut_short_cost_their_giver_and_come_from_others() 
         world.start(NEW);
         check_arrives(&mut world, &format!("seed {seed}"));
         assert!(!world.blamed.is_empty(), "seed {seed}: nobody lied");
-        for (by, of, violation) in &world.blamed {
-            let is_it = matches!(violation, Violation::Pieces(pieces::Violation::Wrong { .. }));
-            assert!(is_it && *by == NEW && *of < 3, "seed {seed}: {by} blames {of}: {violation}");
-        }
+        check_blamed(&world, |violation| matches!(violation, pieces::Violation::Wrong { .. }));
     }
 }
 
@@ -187,10 +192,7 @@ fn pieces_that_never_come_are_asked_of_others() {
     }
     world.start(NEW);
     check_arrives(&mut world, "silence");
-    for (by, of, violation) in &world.blamed {
-        let is_it = matches!(violation, Violation::Pieces(pieces::Violation::Late));
-        assert!(is_it && *by == NEW && *of < 3, "{by} blames {of}: {violation}");
-    }
+    check_blamed(&world, |violation| matches!(violation, pieces::Violation::Late));
 }
 
 #[test]
@@ -207,10 +209,7 @@ fn a_state_that_was_never_there_is_a_lie() {
     world.start(NEW);
     check_arrives(&mut world, "a lie");
     assert!(!world.blamed.is_empty(), "nobody lied");
-    for (by, of, violation) in &world.blamed {
-        let is_it = matches!(violation, Violation::Pieces(pieces::Violation::Offer { .. }));
-        assert!(is_it && *by == NEW && *of < 3, "{by} blames {of}: {violation}");
-    }
+    check_blamed(&world, |violation| matches!(violation, pieces::Violation::Offer { .. }));
 }
 
 #[test]
